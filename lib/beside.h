@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* A snapshot's folder, and the files of ours beside the snapshot. */
+#ifndef SMFS_BESIDE_H
+#define SMFS_BESIDE_H
+
+#include <limits.h>
+
+#include "error.h"
+
+struct beside {
+	int folder; /* descriptor */
+	char name[NAME_MAX + 1]; /* of the snapshot in it */
+};
+
+/* Open the folder of PATH.  To be closed. */
+int beside_open(const char *path, struct beside *b, struct error *e);
+void beside_close(struct beside *b);
+
+/* The snapshot's name with SUFFIX in OUT: 0 or -ENAMETOOLONG. */
+int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 1],
+		struct error *e);
+
+/*
+ * Make the file NAME, empty, mode 0600, to read and write, in place of one that
+ * is left from before.  A descriptor, or a negative errno.
+ */
+int beside_create(const struct beside *b, const char *name, struct error *e);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(struct error *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (e) {
+		e->code = code;
+		va_start(ap, fmt);
+		vsnprintf(e->text, sizeof(e->text), fmt, ap);
+		va_end(ap);
+	}
+	return -code;
+}
+
+int error_prefix(struct error *e, int code, const char *fmt, ...)
+{
+	char old[sizeof(e->text)];
+	va_list ap;
+	int n;
+
+	if (!e)
+		return -code;
+	memcpy(old, e->text, sizeof(old));
+	va_start(ap, fmt);
+	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	if (n >= 0 && (size_t)n < sizeof(e->text))
+		snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", old);
+	return -e->code;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* File input and output that is whole or fails: short and interrupted calls are continued. */
+#ifndef SMFS_IO_H
+#define SMFS_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* All return 0 or a negative errno.  Offsets and sizes are bytes. */
+
+/* -ENODATA if the file ends before N bytes are read. */
+int io_read(int fd, void *to, size_t n, uint64_t offset);
+int io_write(int fd, const void *from, size_t n, uint64_t offset);
+int io_truncate(int fd, uint64_t size);
+int io_sync(int fd);
+
+/*
+ * Copy N bytes between files, both offsets in whole pages or the range small.
+ * Holes of the source stay holes where the target, which must be zero there,
+ * allows it.
+ */
+int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
+
+/* Write N zero bytes. */
+int io_zero(int fd, uint64_t offset, uint64_t n);
+
+#endif

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+#include "json.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "le.h"
+#include "text.h"
+
+/*
+ * Container to JSON
+ */
+
+static json_object *hex_string(const struct value *v)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *hex = malloc(v->size * 2 + 1);
+	json_object *o;
+	size_t i;
+
+	if (!hex)
+		return NULL;
+	for (i = 0; i < v->size; i++) {
+		hex[2 * i] = digits[v->bytes[i] >> 4];
+		hex[2 * i + 1] = digits[v->bytes[i] & 15];
+	}
+	o = json_object_new_string_len(hex, (int)(v->size * 2));
+	free(hex);
+	return o;
+}
+
+static json_object *leaf_to_json(const struct field *row, const struct value *v)
+{
+	struct buffer text = { 0 };
+	json_object *o;
+
+	if (row->kind == UINT && !row->words && row->base != HEX)
+		return json_object_new_uint64(le_get(v->bytes, row->size));
+	if (!text_is_text(row))
+		return hex_string(v);
+	text_print(row, v, &text);
+	o = text.failed ? NULL
+			: json_object_new_string_len((char *)text.bytes, (int)text.size - 1);
+	buffer_free(&text);
+	return o;
+}
+
+struct dump {
+	const struct container *c;
+	json_object *parent; /* an object or an array */
+	bool failed;
+};
+
+static json_object *node_to_json(const struct container *c, struct node n);
+
+static bool add_child(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	const struct field *row;
+	struct dump *d = ctx;
+	json_object *o = NULL;
+
+	(void)index;
+	row = container_row(d->c, n);
+	if (row->kind == RAW)
+		return true;
+	o = node_to_json(d->c, n);
+	d->failed = !o || (name ? json_object_object_add(d->parent, name, o)
+				: json_object_array_add(d->parent, o)) < 0;
+	if (d->failed)
+		json_object_put(o);
+	return !d->failed;
+}
+
+/* The tree does not show an option that is absent; here it is null. */
+static void add_absent(struct dump *d, const struct field *rows)
+{
+	for (; rows->kind != END; rows++)
+		if (rows->kind == OPTION &&
+		    !json_object_object_get_ex(d->parent, rows->name, NULL))
+			d->failed |= json_object_object_add(d->parent, rows->name, NULL) < 0;
+}
+
+/* As deep as the schema. */
+static json_object *node_to_json(const struct container *c, struct node n)
+{
+	const struct field *row = container_row(c, n);
+	struct dump d = { .c = c };
+	struct value v;
+
+	if (!container_is_directory(c, n)) {
+		v = container_value(c, n);
+		return leaf_to_json(value_row(row), &v);
+	}
+	d.parent = row->kind == LIST ? json_object_new_array() : json_object_new_object();
+	if (!d.parent)
+		return NULL;
+	container_children(c, n, 0, add_child, &d);
+	if (row->kind == RECORD)
+		add_absent(&d, row->of);
+	if (d.failed) {
+		json_object_put(d.parent);
+		return NULL;
+	}
+	return d.parent;
+}
+
+json_object *json_from_container(const struct container *c)
+{
+	return node_to_json(c, container_root());
+}
+
+/*
+ * JSON to container
+ */
+
+struct build {
+	struct buffer *out;
+	struct error *error;
+	char path[256]; /* where in the document, as jq writes it without the first dot */
+};
+
+static int refuse(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static int refuse(struct build *b, const char *fmt, ...)
+{
+	char why[160];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	return error_set(b->error, EINVAL, "%s: %s", b->path[0] ? b->path : ".", why);
+}
+
+static int build_node(struct build *b, const struct field *row, json_object *o);
+
+/* Build the element or member O, with NAME or INDEX added to the path while it lasts. */
+static int build_in(struct build *b, const char *name, size_t index, const struct field *row,
+		    json_object *o)
+{
+	size_t length = strlen(b->path);
+	char *end = b->path + length;
+	int err;
+
+	if (name)
+		snprintf(end, sizeof(b->path) - length, "%s%s", length ? "." : "", name);
+	else
+		snprintf(end, sizeof(b->path) - length, "[%zu]", index);
+	err = build_node(b, row, o);
+	*end = 0;
+	return err;
+}
+
+/* Text that is the value's own: what reads as the same but is not how it is shown is refused. */
+static int build_text(struct build *b, const struct field *row, json_object *o)
+{
+	struct buffer again = { 0 };
+	uint8_t scratch[8];
+	struct value v;
+	size_t length;
+	bool same;
+	int err;
+
+	if (!json_object_is_type(o, json_type_string))
+		return refuse(b, "must be a string");
+	length = (size_t)json_object_get_string_len(o);
+	if (row->kind == STRING)
+		v = (struct value){ (const uint8_t *)json_object_get_string(o), length, false };
+	else if (text_parse(row, json_object_get_string(o), length, scratch, &v))
+		return refuse(b, row->words ? "is not one of the words for it"
+					    : "is not a number \"0x...\" in its range");
+	err = value_check(row, &v);
+	if (err == -EILSEQ)
+		return refuse(b, "is not UTF-8");
+	if (err == -ENAMETOOLONG)
+		return refuse(b, "is longer than %" PRIu32 " bytes", row->size);
+	if (err)
+		return refuse(b, "is out of range");
+	if (row->kind != STRING) {
+		text_print(row, &v, &again);
+		same = !again.failed && again.size == length + 1 &&
+		       memcmp(again.bytes, json_object_get_string(o), length) == 0;
+		buffer_free(&again);
+		if (!same)
+			return refuse(b, "is not written as it is shown");
+	}
+	value_encode(row, &v, b->out);
+	return 0;
+}
+
+static int build_number(struct build *b, const struct field *row, json_object *o)
+{
+	uint8_t bytes[8];
+	struct value v = { bytes, row->size, false };
+	uint64_t n;
+
+	if (!json_object_is_type(o, json_type_int))
+		return refuse(b, "must be a whole number");
+	n = json_object_get_uint64(o);
+	if (json_object_get_int64(o) < 0 || (row->size < 8 && n >> (row->size * 8)))
+		return refuse(b, "is out of range");
+	le_put(bytes, 8, n);
+	if (value_check(row, &v))
+		return refuse(b, "is out of range");
+	value_encode(row, &v, b->out);
+	return 0;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int build_bytes(struct build *b, const struct field *row, json_object *o)
+{
+	struct value v = { .size = 0 };
+	const char *hex;
+	uint8_t *bytes;
+	size_t i;
+
+	if (!json_object_is_type(o, json_type_string))
+		return refuse(b, "must be a string of hexadecimal digits");
+	hex = json_object_get_string(o);
+	v.size = (size_t)json_object_get_string_len(o) / 2;
+	if (json_object_get_string_len(o) % 2)
+		return refuse(b, "has an odd number of hexadecimal digits");
+	if (value_check_size(row, v.size))
+		return refuse(b, "has %zu bytes, %s %" PRIu32, v.size,
+			      row->kind == BLOB ? "at most" : "not", row->size);
+	bytes = malloc(v.size + 1);
+	if (!bytes)
+		return error_set(b->error, ENOMEM, "out of memory");
+	for (i = 0; i < v.size; i++) {
+		int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+
+		if (high < 0 || low < 0) {
+			free(bytes);
+			return refuse(b, "has something else than the digits 0-9 and a-f");
+		}
+		bytes[i] = (uint8_t)(high << 4 | low);
+	}
+	v.bytes = bytes;
+	value_encode(row, &v, b->out);
+	free(bytes);
+	return 0;
+}
+
+static int build_list(struct build *b, const struct field *row, json_object *o)
+{
+	size_t count, i;
+	int err;
+
+	if (!json_object_is_type(o, json_type_array))
+		return refuse(b, "must be an array");
+	count = json_object_array_length(o);
+	if (count > UINT32_MAX)
+		return refuse(b, "has too many elements");
+	buffer_add_uint(b->out, 4, count);
+	for (i = 0; i < count; i++) {
+		err = build_in(b, NULL, i, row->of, json_object_array_get_idx(o, i));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* The members of O that ROWS describe; *FOUND counts them. */
+static int build_members(struct build *b, const struct field *rows, json_object *o, size_t *found)
+{
+	json_object *member;
+	int err;
+
+	for (; rows->kind != END; rows++, ++*found) {
+		if (!json_object_object_get_ex(o, rows->name, &member))
+			return refuse(b, "lacks \"%s\"", rows->name);
+		err = build_in(b, rows->name, 0, rows, member);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static bool is_member(const struct field *rows, const char *name)
+{
+	for (; rows && rows->kind != END; rows++)
+		if (rows->kind != RAW && strcmp(rows->name, name) == 0)
+			return true;
+	return false;
+}
+
+/* Refuse a member of O that neither ROWS nor VIEWS name, if there is one. */
+static int refuse_unknown(struct build *b, const struct field *rows, const struct field *views,
+			  json_object *o)
+{
+	struct json_object_iterator i = json_object_iter_begin(o);
+	struct json_object_iterator end = json_object_iter_end(o);
+
+	for (; !json_object_iter_equal(&i, &end); json_object_iter_next(&i)) {
+		const char *name = json_object_iter_peek_name(&i);
+
+		if (!is_member(rows, name) && !is_member(views, name))
+			return refuse(b, "has a member that is not known: \"%.40s\"", name);
+	}
+	return 0;
+}
+
+static int build_record(struct build *b, const struct field *row, json_object *o)
+{
+	size_t found = 0;
+	int err;
+
+	if (!json_object_is_type(o, json_type_object))
+		return refuse(b, "must be an object");
+	err = build_members(b, row->of, o, &found);
+	if (!err && (size_t)json_object_object_length(o) != found)
+		err = refuse_unknown(b, row->of, NULL, o);
+	return err;
+}
+
+static int build_variant(struct build *b, const struct field *row, json_object *o)
+{
+	const struct choice *choices = row->choices;
+	const struct field *tag = row->views;
+	json_object *type;
+	size_t found = 1;
+	unsigned i;
+	int err;
+
+	if (!json_object_is_type(o, json_type_object))
+		return refuse(b, "must be an object");
+	while (tag->kind != TAG)
+		tag++;
+	if (!json_object_object_get_ex(o, tag->name, &type) ||
+	    !json_object_is_type(type, json_type_string))
+		return refuse(b, "lacks the string \"%s\"", tag->name);
+	for (i = 0; choices[i].name; i++)
+		if (strcmp(choices[i].name, json_object_get_string(type)) == 0)
+			break;
+	if (!choices[i].name)
+		return refuse(b, "has an unknown \"%s\"", tag->name);
+	buffer_add_uint(b->out, 1, i);
+	err = build_members(b, choices[i].of, o, &found);
+	if (!err && (size_t)json_object_object_length(o) != found)
+		err = refuse_unknown(b, choices[i].of, row->views, o);
+	return err;
+}
+
+static int build_node(struct build *b, const struct field *row, json_object *o)
+{
+	switch (row->kind) {
+	case UINT:
+		return row->words || row->base == HEX ? build_text(b, row, o)
+						      : build_number(b, row, o);
+	case STRING:
+		return build_text(b, row, o);
+	case BYTES:
+	case BLOB:
+		return build_bytes(b, row, o);
+	case OPTION:
+		buffer_add_uint(b->out, 1, o != NULL);
+		return o ? build_node(b, row->of, o) : 0;
+	case LIST:
+		return build_list(b, row, o);
+	case RECORD:
+		return build_record(b, row, o);
+	case VARIANT:
+		return build_variant(b, row, o);
+	case TAG:
+	case RAW:
+	case END:
+		break;
+	}
+	return 0;
+}
+
+int json_to_container(json_object *top, struct buffer *out, struct error *e)
+{
+	struct build b = { .out = out, .error = e };
+	int err = build_node(&b, &format_container, top);
+
+	if (!err && out->failed)
+		err = error_set(e, ENOMEM, "out of memory");
+	return err;
+}
+
+/*
+ * Text to JSON
+ */
+
+/* The members of all objects in O, which the parser keeps from nesting deeply. */
+static size_t count_members(json_object *o)
+{
+	size_t count = 0, i;
+
+	if (json_object_is_type(o, json_type_array)) {
+		for (i = 0; i < json_object_array_length(o); i++)
+			count += count_members(json_object_array_get_idx(o, i));
+	} else if (json_object_is_type(o, json_type_object)) {
+		json_object_object_foreach (o, name, member) {
+			(void)name;
+			count += 1 + count_members(member);
+		}
+	}
+	return count;
+}
+
+/* The colons outside of strings in valid JSON: one for each member that is written. */
+static size_t count_colons(const char *text, size_t n)
+{
+	bool in_string = false;
+	size_t count = 0, i;
+
+	for (i = 0; i < n; i++) {
+		if (text[i] == '"')
+			in_string = !in_string;
+		else if (in_string && text[i] == '\\')
+			i++;
+		else if (!in_string && text[i] == ':')
+			count++;
+	}
+	return count;
+}
+
+int json_parse(const char *text, size_t n, json_object **out, struct error *e)
+{
+	struct json_tokener *t;
+	json_object *o;
+	int err = 0;
+
+	if (n > INT_MAX)
+		return error_set(e, EINVAL, "not a document: more than %d bytes", INT_MAX);
+	t = json_tokener_new();
+	if (!t)
+		return error_set(e, ENOMEM, "out of memory");
+	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	o = json_tokener_parse_ex(t, text, (int)n);
+	if (json_tokener_get_error(t) != json_tokener_success)
+		err = error_set(e, EINVAL, "not JSON: byte %zu: %s", json_tokener_get_parse_end(t),
+				json_tokener_error_desc(json_tokener_get_error(t)));
+	else if (count_members(o) != count_colons(text, n))
+		err = error_set(e, EINVAL, "an object has a member twice");
+	json_tokener_free(t);
+	if (err)
+		json_object_put(o);
+	else
+		*out = o;
+	return err;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+#include "ram.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "guard.h"
+#include "region.h"
+
+struct ram {
+	int fd;          /* our own */
+	uint64_t offset; /* in the file */
+	uint64_t size;
+	uint8_t *base;           /* the file's bytes */
+	uint8_t *top;            /* ours, valid where written says so */
+	_Atomic uint64_t *written; /* a bit for each page */
+	_Atomic uint64_t written_pages;
+	pthread_mutex_t copy_up; /* while a page becomes ours */
+	pthread_rwlock_t writes; /* read-locked by writes */
+	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
+};
+
+static uint64_t page_count(const struct ram *r)
+{
+	return r->size / RAM_PAGE + (r->size % RAM_PAGE != 0);
+}
+
+static bool is_written(const struct ram *r, uint64_t page)
+{
+	return r->written[page / 64] >> page % 64 & 1;
+}
+
+/* The first page from PAGE on whose state is WRITTEN, or the number of pages. */
+static uint64_t find_page(const struct ram *r, uint64_t page, bool written)
+{
+	uint64_t count = page_count(r);
+
+	while (page < count) {
+		uint64_t word = r->written[page / 64];
+
+		if (!written)
+			word = ~word;
+		word >>= page % 64;
+		if (word) {
+			page += (uint64_t)__builtin_ctzll(word);
+			return page < count ? page : count;
+		}
+		page += 64 - page % 64;
+	}
+	return count;
+}
+
+/* Readers that never end must not keep a writer waiting. */
+static void init_lock(pthread_rwlock_t *lock)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
+int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
+	     struct error *e)
+{
+	struct ram *r = calloc(1, sizeof(*r));
+	void *p;
+	int err;
+
+	if (!r)
+		return error_set(e, ENOMEM, "out of memory");
+	*r = (struct ram){ .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .offset = offset, .size = size };
+	if (r->fd < 0) {
+		err = error_set(e, errno, "cannot open the RAM's file again: %s", strerror(errno));
+		goto fail;
+	}
+	err = cow_map_ram(fd, offset, size, file_len, MAP_NORESERVE, &p, e);
+	if (err)
+		goto fail;
+	r->base = p;
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		 -1, 0);
+	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
+	if (p == MAP_FAILED || !r->written) {
+		err = error_set(e, ENOMEM, "no room to map %llu bytes of RAM twice",
+				(unsigned long long)size);
+		goto fail;
+	}
+	r->top = p;
+	/* Guests keep secrets in their memory: leave it out of core files. */
+	madvise(r->base, size, MADV_DONTDUMP);
+	madvise(r->top, size, MADV_DONTDUMP);
+	pthread_mutex_init(&r->copy_up, NULL);
+	init_lock(&r->writes);
+	init_lock(&r->moves);
+	*out = r;
+	return 0;
+fail:
+	if (r->fd >= 0)
+		close(r->fd);
+	if (r->base)
+		munmap(r->base, size);
+	free(r->written);
+	free(r);
+	return err;
+}
+
+void ram_close(struct ram *r)
+{
+	if (!r)
+		return;
+	pthread_mutex_destroy(&r->copy_up);
+	pthread_rwlock_destroy(&r->writes);
+	pthread_rwlock_destroy(&r->moves);
+	close(r->fd);
+	munmap(r->base, r->size);
+	munmap(r->top, r->size);
+	free(r->written);
+	free(r);
+}
+
+void ram_hold_writes(struct ram *r)
+{
+	pthread_rwlock_wrlock(&r->writes);
+}
+
+void ram_resume_writes(struct ram *r)
+{
+	pthread_rwlock_unlock(&r->writes);
+}
+
+void ram_hold(struct ram *r)
+{
+	pthread_rwlock_wrlock(&r->moves);
+}
+
+void ram_resume(struct ram *r)
+{
+	pthread_rwlock_unlock(&r->moves);
+}
+
+int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e)
+{
+	void *p;
+	int err = cow_map_ram(fd, offset, r->size, file_len, MAP_NORESERVE, &p, e);
+
+	if (err)
+		return err;
+	madvise(p, r->size, MADV_DONTDUMP);
+	if (dup3(fd, r->fd, O_CLOEXEC) < 0) {
+		err = errno;
+		munmap(p, r->size);
+		return error_set(e, err, "cannot open the RAM's file again: %s", strerror(err));
+	}
+	munmap(r->base, r->size);
+	r->base = p;
+	r->offset = offset;
+	return 0;
+}
+
+uint64_t ram_size(const struct ram *r)
+{
+	return r->size;
+}
+
+static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
+{
+	uint64_t end = offset + n;
+	uint8_t *out = to;
+
+	while (offset < end) {
+		uint64_t page = offset / RAM_PAGE;
+		bool ours = is_written(r, page);
+		uint64_t run = find_page(r, page, !ours) * RAM_PAGE;
+		size_t take = (run < end ? run : end) - offset;
+
+		if (!guard_copy(out, (ours ? r->top : r->base) + offset, take))
+			return -EIO;
+		out += take;
+		offset += take;
+	}
+	return 0;
+}
+
+int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
+{
+	int err;
+
+	pthread_rwlock_rdlock(&r->moves);
+	err = read_run(r, to, n, offset);
+	pthread_rwlock_unlock(&r->moves);
+	return err;
+}
+
+/* Write to a page that is not ours yet, N bytes at FROM in it. */
+static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t from, size_t n)
+{
+	uint64_t at = page * RAM_PAGE;
+	size_t size = r->size - at < RAM_PAGE ? r->size - at : RAM_PAGE;
+	bool ok = true;
+
+	pthread_mutex_lock(&r->copy_up);
+	if (!is_written(r, page) && n < size)
+		ok = guard_copy(r->top + at, r->base + at, size);
+	ok = ok && guard_copy(r->top + at + from, data, n);
+	if (ok && !is_written(r, page)) {
+		atomic_fetch_or(&r->written[page / 64], UINT64_C(1) << page % 64);
+		r->written_pages++;
+	}
+	pthread_mutex_unlock(&r->copy_up);
+	return ok ? 0 : -EIO;
+}
+
+int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset)
+{
+	const uint8_t *data = from;
+	int err = 0;
+
+	pthread_rwlock_rdlock(&r->writes);
+	pthread_rwlock_rdlock(&r->moves);
+	while (n > 0 && !err) {
+		uint64_t page = offset / RAM_PAGE;
+		size_t in_page = offset % RAM_PAGE;
+		size_t take = RAM_PAGE - in_page < n ? RAM_PAGE - in_page : n;
+
+		if (!is_written(r, page))
+			err = write_first(r, page, data, in_page, take);
+		else if (!guard_copy(r->top + offset, data, take))
+			err = -EIO;
+		data += take;
+		offset += take;
+		n -= take;
+	}
+	pthread_rwlock_unlock(&r->moves);
+	pthread_rwlock_unlock(&r->writes);
+	return err;
+}
+
+bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
+{
+	uint64_t first = find_page(r, *offset / RAM_PAGE, true);
+	uint64_t end;
+
+	if (first == page_count(r))
+		return false;
+	end = find_page(r, first, false) * RAM_PAGE;
+	*offset = first * RAM_PAGE;
+	*size = (end < r->size ? end : r->size) - *offset;
+	return true;
+}
+
+void ram_clean(struct ram *r)
+{
+	uint64_t i;
+
+	for (i = 0; i <= page_count(r) / 64; i++)
+		r->written[i] = 0;
+	r->written_pages = 0;
+	madvise(r->top, r->size, MADV_DONTNEED);
+}
+
+/* lseek in the file, in the RAM's offsets; the end of the RAM where there is no more. */
+static uint64_t file_seek(const struct ram *r, uint64_t offset, int whence)
+{
+	off_t at = lseek(r->fd, (off_t)(r->offset + offset), whence);
+
+	if (at < 0)
+		return errno == ENXIO || whence == SEEK_HOLE ? r->size : offset;
+	at -= (off_t)r->offset;
+	return (uint64_t)at < r->size ? (uint64_t)at : r->size;
+}
+
+uint64_t ram_stored(struct ram *r)
+{
+	uint64_t stored = r->written_pages * RAM_PAGE;
+	uint64_t at;
+
+	pthread_rwlock_rdlock(&r->moves);
+	at = file_seek(r, 0, SEEK_DATA);
+
+	while (at < r->size) {
+		uint64_t hole = file_seek(r, at, SEEK_HOLE);
+
+		stored += hole - at;
+		at = file_seek(r, hole, SEEK_DATA);
+	}
+	pthread_rwlock_unlock(&r->moves);
+	return stored < r->size ? stored : r->size;
+}
+
+static int64_t seek(const struct ram *r, uint64_t offset, int whence)
+{
+	uint64_t data, written, size;
+
+	if (offset >= r->size)
+		return -ENXIO;
+	for (;;) {
+		data = file_seek(r, offset, SEEK_DATA);
+		written = offset;
+		if (!ram_next_written(r, &written, &size))
+			written = r->size;
+		else if (written < offset)
+			written = offset;
+		if (data > written)
+			data = written;
+		if (whence == SEEK_DATA)
+			return data < r->size ? (int64_t)data : -ENXIO;
+		if (data > offset || data == r->size)
+			return (int64_t)offset;
+		/* There is data here, in the file or written: go past it. */
+		if (written == offset)
+			offset = find_page(r, offset / RAM_PAGE, false) * RAM_PAGE;
+		else
+			offset = file_seek(r, offset, SEEK_HOLE);
+		if (offset >= r->size)
+			return (int64_t)r->size;
+	}
+}
+
+int64_t ram_seek(struct ram *r, uint64_t offset, int whence)
+{
+	int64_t at;
+
+	pthread_rwlock_rdlock(&r->moves);
+	at = seek(r, offset, whence);
+	pthread_rwlock_unlock(&r->moves);
+	return at;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's RAM, copy-on-write: pages that were written live in memory of
+ * our own, all others in the snapshot's file, which is mapped and never
+ * written here.  Functions may run side by side but where they say otherwise.
+ */
+#ifndef SMFS_RAM_H
+#define SMFS_RAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "error.h"
+
+enum { RAM_PAGE = 4096 };
+
+struct ram;
+
+/*
+ * RAM of SIZE bytes (not 0) at OFFSET of FD, a file of FILE_LEN bytes that the
+ * caller may close; the region is checked as cow_map_ram checks it.
+ */
+int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
+	     struct error *e);
+
+/* Nothing else may run.  R may be null. */
+void ram_close(struct ram *r);
+
+/* Make writes wait, from when those under way have ended. */
+void ram_hold_writes(struct ram *r);
+void ram_resume_writes(struct ram *r);
+
+/* Make all that needs the file wait. */
+void ram_hold(struct ram *r);
+void ram_resume(struct ram *r);
+
+/*
+ * The same bytes are now at OFFSET of FD, a file of FILE_LEN bytes.  Between
+ * ram_hold and ram_resume.  On failure all stays as it was.
+ */
+int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e);
+
+uint64_t ram_size(const struct ram *r);
+
+/*
+ * Read N bytes at OFFSET, which must lie in the RAM, into TO: 0, or -EIO if the
+ * file does not have them any more.
+ */
+int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
+
+/* Write likewise: 0, -EIO, or -ENOSPC if there is no memory for it. */
+int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset);
+
+/*
+ * The first run of written pages at or after *OFFSET: its start in *OFFSET and
+ * its size in *SIZE, in bytes.  False if there is none.
+ */
+bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size);
+
+/* Forget what was written: the file has those bytes now.  While all is held. */
+void ram_clean(struct ram *r);
+
+/* Bytes that the file stores for the RAM, without holes, plus those written here. */
+uint64_t ram_stored(struct ram *r);
+
+/* lseek(2) with SEEK_DATA or SEEK_HOLE: an offset, or -ENXIO past the end. */
+int64_t ram_seek(struct ram *r, uint64_t offset, int whence);
+
+#endif

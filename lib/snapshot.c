@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+#include "snapshot.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "beside.h"
+#include "io.h"
+#include "save.h"
+
+/* The first try at reading a container reads so many bytes, the next ones more. */
+enum { FIRST_READ = 256 << 10 };
+
+/* Of 10 ms each. */
+enum { LOCK_TRIES = 100 };
+
+struct snapshot {
+	char *path;     /* of the snapshot, without symbolic links */
+	char *target;   /* where saves go: PATH, or the output */
+	bool fd_is_target;
+	bool replace;
+	int fd;
+	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
+	struct stat st;
+	struct identity identity;
+	struct layout layout;
+	struct container *container;
+	struct ram *ram;
+};
+
+/* The container at OFFSET of FD: read as far as it turns out to go. */
+static int read_container(int fd, uint64_t offset, uint64_t file_size, struct container **out,
+			  struct error *e)
+{
+	uint64_t left = offset < file_size ? file_size - offset : 0;
+	uint64_t n = left < FIRST_READ ? left : FIRST_READ;
+	uint8_t *bytes;
+	int err;
+
+	for (;; n = n < left / 4 ? n * 4 : left) {
+		bytes = malloc(n ? n : 1);
+		if (!bytes)
+			return error_set(e, ENOMEM, "out of memory");
+		err = io_read(fd, bytes, n, offset);
+		if (err) {
+			free(bytes);
+			return error_set(e, -err, "cannot read the container: %s", strerror(-err));
+		}
+		err = container_decode(bytes, n, offset, out, e);
+		if (!err)
+			return 0;
+		free(bytes);
+		if (err != -ERR_TRUNCATED || n == left)
+			return err;
+	}
+}
+
+static bool has_name(int fd, const char *path)
+{
+	struct stat here, there;
+
+	return fstat(fd, &here) == 0 && lstat(path, &there) == 0 &&
+	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
+/* A daemon ends a little after its unmount: give it time to let go. */
+static int lock_patiently(int fd, int lock)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	int tries;
+
+	for (tries = 0; flock(fd, lock | LOCK_NB) < 0; tries++) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+			return -errno;
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int open_plain(const char *path, int flags, struct error *e)
+{
+	struct stat st;
+	/* O_NONBLOCK: a FIFO must not make the open wait; no effect on files. */
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0 && (flags & O_ACCMODE) == O_RDWR &&
+	    (errno == EACCES || errno == EROFS || errno == EPERM))
+		return error_set(e, errno, "cannot be written: %s; use -o ro, scratch or output=FILE",
+				 strerror(errno));
+	if (fd < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return error_set(e, EINVAL, "not a regular file");
+	}
+	return fd;
+}
+
+/*
+ * Open PATH, which has no symbolic links, and lock it.  Saves by renaming make
+ * a name's file another one: see that it still has the name once it is locked.
+ */
+static int open_locked(const char *path, int flags, int lock, struct error *e)
+{
+	int fd, err;
+
+	for (;;) {
+		fd = open_plain(path, flags, e);
+		if (fd < 0)
+			return fd;
+		err = lock_patiently(fd, lock);
+		if (!err && has_name(fd, path))
+			return fd;
+		close(fd);
+		if (err == -EWOULDBLOCK)
+			return error_set(e, EBUSY, "in use by another mount; unmount that one first");
+		if (err)
+			return error_set(e, -err, "cannot be locked: %s", strerror(-err));
+	}
+}
+
+/* The path that OUTPUT means: its folder must be there, the file need not. */
+static int resolve_output(struct snapshot *s, const char *output, struct error *e)
+{
+	struct stat st;
+	const char *slash = strrchr(output, '/');
+	char folder[PATH_MAX];
+	char *real;
+
+	s->target = realpath(output, NULL);
+	if (!s->target && errno == ENOENT) {
+		snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - output + 1) : 2,
+			 slash ? output : "./");
+		real = realpath(folder, NULL);
+		if (real && asprintf(&s->target, "%s/%s", real, slash ? slash + 1 : output) < 0)
+			s->target = NULL;
+		free(real);
+	}
+	if (!s->target)
+		return error_set(e, errno, "output %s: %s", output, strerror(errno));
+	if (stat(s->target, &st) < 0)
+		return 0;
+	if (!S_ISREG(st.st_mode))
+		return error_set(e, EINVAL, "output %s: not a regular file", output);
+	if (st.st_dev == s->st.st_dev && st.st_ino == s->st.st_ino)
+		return error_set(e, EINVAL, "output %s: is the snapshot itself", output);
+	return 0;
+}
+
+/* Find and map RAM, and with that, know the layout. */
+static int set_up_ram(struct snapshot *s, const struct snapshot_options *options,
+		      struct error *e)
+{
+	uint64_t mem_size = container_mem_size(s->container);
+	uint64_t ram_len = (uint64_t)s->st.st_size;
+	struct region_options region = options->region;
+	uint64_t ram_offset;
+	struct stat st;
+	bool has_ram;
+	int err;
+
+	s->layout.container_offset = region.container_offset;
+	s->layout.container_size = container_size(s->container);
+	s->layout.file_size = (uint64_t)s->st.st_size;
+	s->layout.tail_offset = s->layout.container_offset + s->layout.container_size;
+	if (options->ram_file) {
+		region.ram_elsewhere = true;
+		s->ram_fd = open(options->ram_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (s->ram_fd < 0 || fstat(s->ram_fd, &st) < 0)
+			return error_set(e, errno, "ram %s: %s", options->ram_file,
+					 strerror(errno));
+		ram_len = (uint64_t)st.st_size;
+	}
+	err = region_find(&region, s->layout.tail_offset, mem_size, ram_len, &has_ram,
+			  &ram_offset, e);
+	if (err || !has_ram)
+		return err;
+	if (!options->ram_file)
+		s->layout.tail_offset = ram_offset;
+	return ram_open(options->ram_file ? s->ram_fd : s->fd, ram_offset, mem_size, ram_len,
+			&s->ram, e);
+}
+
+static int open_file(struct snapshot *s, const struct snapshot_options *options,
+		     struct error *e)
+{
+	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
+	int err = save_recover(s->path, e);
+
+	if (err)
+		return err;
+	if (options->access == SNAPSHOT_LOOK)
+		s->fd = open_plain(s->path, O_RDONLY, e);
+	else
+		s->fd = open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH, e);
+	if (s->fd < 0)
+		return s->fd;
+	if (fstat(s->fd, &s->st) < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	if (s->st.st_size == 0)
+		return error_set(e, EINVAL, "is empty, not a snapshot");
+	err = identity_get(s->fd, &s->identity);
+	if (err)
+		return error_set(e, -err, "%s", strerror(-err));
+	if (options->output) {
+		err = resolve_output(s, options->output, e);
+	} else {
+		s->fd_is_target = true;
+		s->target = strdup(s->path);
+		err = s->target ? 0 : error_set(e, ENOMEM, "out of memory");
+	}
+	if (!err)
+		err = read_container(s->fd, options->region.container_offset,
+				     (uint64_t)s->st.st_size, &s->container, e);
+	if (!err)
+		err = set_up_ram(s, options, e);
+	return err;
+}
+
+int snapshot_open(const char *path, const struct snapshot_options *options,
+		  struct snapshot **out, struct error *e)
+{
+	struct snapshot *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return error_set(e, ENOMEM, "out of memory");
+	s->fd = s->ram_fd = -1;
+	s->replace = options->replace;
+	s->path = realpath(path, NULL);
+	err = s->path ? open_file(s, options, e) : error_set(e, errno, "%s", strerror(errno));
+	if (err) {
+		snapshot_close(s);
+		return error_prefix(e, -err, "%s", path);
+	}
+	*out = s;
+	return 0;
+}
+
+void snapshot_close(struct snapshot *s)
+{
+	if (!s)
+		return;
+	ram_close(s->ram);
+	container_free(s->container);
+	if (s->fd >= 0)
+		close(s->fd);
+	if (s->ram_fd >= 0)
+		close(s->ram_fd);
+	free(s->target);
+	free(s->path);
+	free(s);
+}
+
+struct container *snapshot_container(struct snapshot *s)
+{
+	return s->container;
+}
+
+struct ram *snapshot_ram(struct snapshot *s)
+{
+	return s->ram;
+}
+
+bool snapshot_has_ram_inside(const struct snapshot *s)
+{
+	return s->ram && s->ram_fd < 0;
+}
+
+const struct stat *snapshot_stat(const struct snapshot *s)
+{
+	return &s->st;
+}
+
+uint64_t snapshot_container_offset(const struct snapshot *s)
+{
+	return s->layout.container_offset;
+}
+
+uint64_t snapshot_ram_offset(const struct snapshot *s)
+{
+	return s->layout.tail_offset;
+}
+
+uint64_t snapshot_file_size(const struct snapshot *s)
+{
+	return s->layout.file_size;
+}
+
+/* The snapshot is at FD now, with this layout and, if RAM_SAVED, all of its RAM. */
+static void adopt(struct snapshot *s, int fd, const struct layout *layout, bool ram_saved)
+{
+	struct error ignored;
+	int err;
+
+	/*
+	 * RAM's bytes are the same in the old file: where they can't be mapped in
+	 * the new one, the old one stays mapped.
+	 */
+	if (snapshot_has_ram_inside(s)) {
+		ram_hold(s->ram);
+		err = ram_rebase(s->ram, fd, layout->tail_offset, layout->file_size, &ignored);
+		if (!err && ram_saved)
+			ram_clean(s->ram);
+		ram_resume(s->ram);
+	}
+	if (fd != s->fd)
+		close(s->fd);
+	s->fd = fd;
+	s->fd_is_target = true;
+	s->layout = *layout;
+	identity_get(fd, &s->identity);
+}
+
+int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
+		  struct error *e)
+{
+	struct buffer container = { 0 };
+	struct save job = {
+		.path = s->target,
+		.fd = s->fd,
+		.fd_is_path = s->fd_is_target,
+		.identity = s->identity,
+		.old = s->layout,
+		.container = &container,
+		.ram = with_ram && snapshot_has_ram_inside(s) ? s->ram : NULL,
+		.replace = s->replace,
+	};
+	int err, fd;
+
+	container_encode(s->container, pending, &container);
+	if (container.failed) {
+		buffer_free(&container);
+		return error_set(e, ENOMEM, "%s: out of memory", s->target);
+	}
+	job.new = layout_next(&s->layout, container.size);
+	if (job.ram)
+		ram_hold_writes(job.ram);
+	err = save(&job, &fd, e);
+	if (!err)
+		adopt(s, fd, &job.new, job.ram != NULL);
+	if (job.ram)
+		ram_resume_writes(job.ram);
+	buffer_free(&container);
+	return err ? error_prefix(e, -err, "%s", s->target) : 0;
+}
+
+int snapshot_rescue(struct snapshot *s, struct error *e)
+{
+	struct buffer container = { 0 };
+	char name[NAME_MAX + 1];
+	struct beside b;
+	int err, fd = -1;
+
+	container_encode(s->container, NULL, &container);
+	err = beside_open(s->target, &b, e);
+	if (err)
+		goto out;
+	err = beside_name(&b, SAVE_RECOVERED_SUFFIX, name, e);
+	if (!err && container.failed)
+		err = error_set(e, ENOMEM, "out of memory");
+	if (!err) {
+		fd = beside_create(&b, name, e);
+		err = fd < 0 ? fd : io_write(fd, container.bytes, container.size, 0);
+	}
+	if (!err)
+		err = io_sync(fd);
+	if (!err)
+		err = io_sync(b.folder);
+	if (err)
+		error_set(e, -err, "%s: %s", name, strerror(-err));
+	if (fd >= 0)
+		close(fd);
+	beside_close(&b);
+out:
+	buffer_free(&container);
+	return err;
+}
+
+int snapshot_build(const char *path, const struct buffer *container,
+		   uint64_t container_offset, int ram_fd, uint64_t ram_offset,
+		   uint64_t mem_size, struct error *e)
+{
+	char name[NAME_MAX + 1];
+	struct layout layout = { .container_offset = container_offset, .tail_offset = ram_offset };
+	struct beside b;
+	struct stat st;
+	int err, fd;
+
+	layout.file_size = ram_fd < 0 ? ram_offset : ram_offset + mem_size;
+	layout = layout_next(&layout, container->size);
+	err = beside_open(path, &b, e);
+	if (err)
+		return err;
+	err = beside_name(&b, SAVE_NEW_SUFFIX, name, e);
+	fd = err ? err : beside_create(&b, name, e);
+	if (fd < 0) {
+		beside_close(&b);
+		return fd;
+	}
+	/* As any program makes a file, or as the one that it replaces was. */
+	if (fstatat(b.folder, b.name, &st, 0) < 0) {
+		st.st_mode = umask(0);
+		umask(st.st_mode);
+		st.st_mode = 0666 & ~st.st_mode;
+	}
+	err = io_truncate(fd, layout.file_size);
+	if (!err)
+		err = io_write(fd, container->bytes, container->size, container_offset);
+	if (!err && ram_fd >= 0)
+		err = io_copy(ram_fd, 0, fd, layout.tail_offset, mem_size);
+	if (!err && fchmod(fd, st.st_mode & 0777) < 0)
+		err = -errno;
+	if (!err)
+		err = io_sync(fd);
+	if (!err && renameat(b.folder, name, b.folder, b.name) < 0)
+		err = -errno;
+	if (err) {
+		error_set(e, -err, "%s: %s", name, strerror(-err));
+		unlinkat(b.folder, name, 0);
+	} else {
+		err = io_sync(b.folder);
+	}
+	close(fd);
+	beside_close(&b);
+	return err;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot file: its container, its RAM, the lock on it, and where edits are
+ * saved (docs/format.md, docs/saving.md).
+ */
+#ifndef SMFS_SNAPSHOT_H
+#define SMFS_SNAPSHOT_H
+
+#include <sys/stat.h>
+
+#include "container.h"
+#include "ram.h"
+#include "region.h"
+
+enum snapshot_access {
+	SNAPSHOT_EDIT,    /* saves go to the snapshot; needs an exclusive lock */
+	SNAPSHOT_READ,    /* nothing is saved; needs a shared lock */
+	SNAPSHOT_LOOK,    /* read once, now, even while another program has it locked */
+};
+
+struct snapshot_options {
+	enum snapshot_access access;
+	const char *output;   /* saves go to this file instead; null: to the snapshot.
+	                         With it SNAPSHOT_READ's lock is enough */
+	const char *ram_file; /* RAM is in this file; null: in the snapshot */
+	bool replace;         /* never save in place */
+	struct region_options region;
+};
+
+struct snapshot;
+
+/*
+ * Open the snapshot at PATH: recover it from a save that was killed, lock it,
+ * decode its container, find and map its RAM.  *OUT is the caller's, to close.
+ * E starts with the file's name.
+ */
+int snapshot_open(const char *path, const struct snapshot_options *options,
+		  struct snapshot **out, struct error *e);
+void snapshot_close(struct snapshot *s);
+
+struct container *snapshot_container(struct snapshot *s);
+
+/* Null if there is no RAM. */
+struct ram *snapshot_ram(struct snapshot *s);
+
+/* Whether RAM is a part of the file that is saved. */
+bool snapshot_has_ram_inside(const struct snapshot *s);
+
+/* As the file was when it was opened. */
+const struct stat *snapshot_stat(const struct snapshot *s);
+
+/* Where the file's parts are now, in bytes; RAM's only if there is any. */
+uint64_t snapshot_container_offset(const struct snapshot *s);
+uint64_t snapshot_ram_offset(const struct snapshot *s);
+uint64_t snapshot_file_size(const struct snapshot *s);
+
+/*
+ * Save the edits in force and PENDING, which may be null; and if WITH_RAM the
+ * pages of RAM that were written.  All or nothing.  The caller keeps other saves
+ * and edits away meanwhile; reads and writes of RAM may go on.
+ */
+int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
+		  struct error *e);
+
+/*
+ * Keep the container with its edits beside the snapshot, as SNAPSHOT.smfs-recovered,
+ * after a save that failed.
+ */
+int snapshot_rescue(struct snapshot *s, struct error *e);
+
+/*
+ * Write a new snapshot to PATH, in place of what is there: CONTAINER at
+ * CONTAINER_OFFSET, and, if RAM_FD is not negative, MEM_SIZE bytes of that file
+ * at RAM_OFFSET or, where the container does not fit before it, at the next
+ * multiple of 64 KiB.
+ */
+int snapshot_build(const char *path, const struct buffer *container,
+		   uint64_t container_offset, int ram_fd, uint64_t ram_offset,
+		   uint64_t mem_size, struct error *e);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+#include "text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "le.h"
+
+bool text_is_text(const struct field *row)
+{
+	enum kind kind = value_row(row)->kind;
+
+	return kind == UINT || kind == STRING || kind == TAG;
+}
+
+size_t text_max(const struct field *row)
+{
+	row = value_row(row);
+	return row->kind == STRING ? row->size + 1 : TEXT_WORD_MAX;
+}
+
+/* The text of a number or word, without the newline; null if V is neither. */
+static const char *short_text(const struct field *row, const struct value *v, char number[24])
+{
+	uint64_t n;
+
+	if (row->kind == TAG)
+		return row->choices[v->bytes[0]].name;
+	if (row->kind != UINT)
+		return NULL;
+	n = le_get(v->bytes, row->size);
+	if (row->words)
+		return row->words[n];
+	snprintf(number, 24, row->base == HEX ? "0x%" PRIx64 : "%" PRIu64, n);
+	return number;
+}
+
+void text_print(const struct field *row, const struct value *v, struct buffer *out)
+{
+	char number[24];
+	const char *text;
+
+	row = value_row(row);
+	text = short_text(row, v, number);
+	if (text)
+		buffer_add(out, text, strlen(text));
+	else
+		buffer_add(out, v->size ? v->bytes : NULL, v->size);
+	if (text || row->kind == STRING)
+		buffer_add(out, "\n", 1);
+}
+
+size_t text_size(const struct field *row, const struct value *v)
+{
+	char number[24];
+	const char *text;
+
+	row = value_row(row);
+	text = short_text(row, v, number);
+	return (text ? strlen(text) : v->size) + (text || row->kind == STRING);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return 16;
+}
+
+/* The power of 1,024 that the suffix C stands for, as a shift; -1 if it is none. */
+static int suffix_shift(char c)
+{
+	const char *suffixes = "KMGT";
+	const char *found = c ? strchr(suffixes, c) : NULL;
+
+	return found ? (int)(found - suffixes + 1) * 10 : -1;
+}
+
+static int parse_number(const struct field *row, const char *text, size_t n, uint64_t *out)
+{
+	bool overflow = false;
+	uint64_t v = 0;
+	int base = 10;
+	int shift = 0;
+
+	if (n > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
+		base = 16;
+		text += 2;
+		n -= 2;
+	}
+	if (n > 1 && row->base == SIZE && suffix_shift(text[n - 1]) > 0)
+		shift = suffix_shift(text[--n]);
+	if (n == 0)
+		return -EINVAL;
+	for (; n > 0; text++, n--) {
+		int d = digit(*text);
+
+		if (d >= base)
+			return -EINVAL;
+		overflow |= __builtin_mul_overflow(v, (uint64_t)base, &v);
+		overflow |= __builtin_add_overflow(v, (uint64_t)d, &v);
+	}
+	overflow |= __builtin_mul_overflow(v, UINT64_C(1) << shift, &v);
+	if (overflow || (row->size < 8 && v >> (row->size * 8)))
+		return -ERANGE;
+	*out = v;
+	return 0;
+}
+
+static int parse_word(const struct field *row, const char *text, size_t n, uint64_t *out)
+{
+	uint64_t i;
+
+	for (i = 0; row->words[i]; i++) {
+		if (strlen(row->words[i]) == n && memcmp(row->words[i], text, n) == 0) {
+			*out = i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[8],
+	       struct value *v)
+{
+	uint64_t number = 0;
+	int err;
+
+	row = value_row(row);
+	if (row->kind == STRING) {
+		if (n > 0 && text[n - 1] == '\n')
+			n--;
+		*v = (struct value){ .bytes = (const uint8_t *)text, .size = n };
+		return value_check(row, v);
+	}
+	while (n > 0 && is_blank(text[0])) {
+		text++;
+		n--;
+	}
+	while (n > 0 && is_blank(text[n - 1]))
+		n--;
+	err = row->words ? parse_word(row, text, n, &number) : parse_number(row, text, n, &number);
+	if (err)
+		return err;
+	le_put(scratch, 8, number);
+	*v = (struct value){ .bytes = scratch, .size = row->size };
+	return value_check(row, v);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Values as the text of files (docs/tree.md, "Files"). */
+#ifndef SMFS_TEXT_H
+#define SMFS_TEXT_H
+
+#include "value.h"
+
+/* The longest text that a number or a word is read from, in bytes. */
+enum { TEXT_WORD_MAX = 128 };
+
+/* Whether ROW's file is text: a number, word or string.  Else it is bytes. */
+bool text_is_text(const struct field *row);
+
+/* The greatest number of bytes that text_parse may accept for ROW. */
+size_t text_max(const struct field *row);
+
+/* Append what the file of ROW with the value V holds.  V is not absent. */
+void text_print(const struct field *row, const struct value *v, struct buffer *out);
+
+/* The number of bytes that text_print would append. */
+size_t text_size(const struct field *row, const struct value *v);
+
+/*
+ * Read a value for ROW, which has a text, from the N bytes at TEXT into *V,
+ * whose bytes then lie in SCRATCH or in TEXT.  0, or a negative errno: -EINVAL,
+ * -ERANGE, -EILSEQ, -ENAMETOOLONG.
+ */
+int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[8],
+	       struct value *v);
+
+#endif

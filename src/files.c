@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+#include "files.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+/* What a leaf's open files share. */
+struct leaf {
+	struct leaf *next;
+	struct node node;
+	const struct field *row;
+	unsigned users;
+	unsigned makers;       /* files opened to make it */
+	pthread_mutex_t writing; /* held over a write and its save */
+	bool truncated;        /* text: the next write starts from nothing */
+	bool drafting;         /* bytes: DRAFT is what the leaf shows */
+	struct buffer draft;
+	struct timespec drafted;
+};
+
+struct file {
+	struct files *files;
+	struct leaf *leaf;
+	int flags;
+	bool making;
+	bool truncated;     /* by open or ftruncate, and not written since */
+	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
+	bool wrote;         /* bytes in the draft that no flush has seen */
+	bool fresh;         /* TEXT started from nothing */
+	struct buffer text; /* as this file wrote it, piece by piece */
+	uint64_t version;   /* of the leaf after TEXT was made its value */
+};
+
+void files_init(struct files *f, struct mount *m)
+{
+	f->mount = m;
+	f->leaves = NULL;
+	pthread_mutex_init(&f->lock, NULL);
+}
+
+static void leaf_free(struct leaf *leaf)
+{
+	pthread_mutex_destroy(&leaf->writing);
+	buffer_free(&leaf->draft);
+	free(leaf);
+}
+
+void files_destroy(struct files *f)
+{
+	while (f->leaves) {
+		struct leaf *leaf = f->leaves;
+
+		f->leaves = leaf->next;
+		leaf_free(leaf);
+	}
+	pthread_mutex_destroy(&f->lock);
+}
+
+/* With the lock held. */
+static struct leaf *find_leaf(struct files *f, struct node n)
+{
+	struct leaf *leaf = f->leaves;
+
+	while (leaf && (leaf->node.place != n.place || leaf->node.offset != n.offset))
+		leaf = leaf->next;
+	return leaf;
+}
+
+static struct leaf *leaf_get(struct files *f, struct node n)
+{
+	struct leaf *leaf;
+
+	pthread_mutex_lock(&f->lock);
+	leaf = find_leaf(f, n);
+	if (!leaf) {
+		leaf = calloc(1, sizeof(*leaf));
+		if (leaf) {
+			leaf->node = n;
+			leaf->row = container_row(f->mount->container, n);
+			pthread_mutex_init(&leaf->writing, NULL);
+			leaf->next = f->leaves;
+			f->leaves = leaf;
+		}
+	}
+	if (leaf)
+		leaf->users++;
+	pthread_mutex_unlock(&f->lock);
+	return leaf;
+}
+
+static void leaf_put(struct files *f, struct leaf *leaf)
+{
+	struct leaf **link;
+
+	pthread_mutex_lock(&f->lock);
+	if (--leaf->users == 0 && !leaf->truncated) {
+		for (link = &f->leaves; *link != leaf; link = &(*link)->next)
+			;
+		*link = leaf->next;
+		leaf_free(leaf);
+	}
+	pthread_mutex_unlock(&f->lock);
+}
+
+static bool is_absent(struct mount *m, struct node n)
+{
+	bool absent;
+
+	if (container_row(m->container, n)->kind == RAW)
+		return false;
+	pthread_rwlock_rdlock(&m->lock);
+	absent = container_value(m->container, n).absent;
+	pthread_rwlock_unlock(&m->lock);
+	return absent;
+}
+
+int file_open(struct files *f, struct node n, int flags, bool making, struct file **out)
+{
+	struct file *file;
+
+	if ((flags & O_ACCMODE) != O_RDONLY &&
+	    container_row(f->mount->container, n)->access == RO)
+		return -EACCES;
+	if (!making && is_absent(f->mount, n))
+		return -ENOENT;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->files = f;
+	file->flags = flags;
+	file->making = making;
+	file->truncated = flags & O_TRUNC;
+	file->leaf = leaf_get(f, n);
+	if (!file->leaf) {
+		free(file);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&f->lock);
+	file->leaf->makers += making;
+	pthread_mutex_unlock(&f->lock);
+	*out = file;
+	return 0;
+}
+
+static struct timespec now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t;
+}
+
+/* What the leaf N shows when no draft is in the making. */
+static void print(struct mount *m, struct node n, struct buffer *out)
+{
+	const struct field *row = container_row(m->container, n);
+	struct value v;
+
+	pthread_rwlock_rdlock(&m->lock);
+	if (row->kind == RAW) {
+		container_raw(m->container, n, out);
+	} else {
+		v = container_value(m->container, n);
+		if (!v.absent)
+			text_print(row, &v, out);
+	}
+	pthread_rwlock_unlock(&m->lock);
+}
+
+static void add_slice(struct buffer *out, const uint8_t *bytes, size_t size, size_t n,
+		      uint64_t offset)
+{
+	if (offset < size)
+		buffer_add(out, bytes + offset, size - offset < n ? size - offset : n);
+}
+
+int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
+{
+	struct mount *m = file->files->mount;
+	struct leaf *leaf = file->leaf;
+	struct buffer whole = { 0 };
+	struct value v;
+	bool drafting;
+
+	pthread_mutex_lock(&file->files->lock);
+	drafting = leaf->drafting;
+	if (drafting)
+		add_slice(out, leaf->draft.bytes, leaf->draft.size, n, offset);
+	pthread_mutex_unlock(&file->files->lock);
+	if (!drafting && (text_is_text(leaf->row) || leaf->row->kind == RAW)) {
+		print(m, leaf->node, &whole);
+		add_slice(out, whole.bytes, whole.size, n, offset);
+		out->failed |= whole.failed;
+		buffer_free(&whole);
+	} else if (!drafting) {
+		pthread_rwlock_rdlock(&m->lock);
+		v = container_value(m->container, leaf->node);
+		add_slice(out, v.bytes, v.size, n, offset);
+		pthread_rwlock_unlock(&m->lock);
+	}
+	return out->failed ? -ENOMEM : 0;
+}
+
+/*
+ * Text
+ */
+
+static void set_truncated(struct file *file, bool truncated)
+{
+	pthread_mutex_lock(&file->files->lock);
+	file->leaf->truncated = truncated;
+	pthread_mutex_unlock(&file->files->lock);
+}
+
+static int edit_text(struct files *f, struct node n, const struct buffer *text)
+{
+	const struct field *row = container_row(f->mount->container, n);
+	uint8_t scratch[8];
+	struct value v;
+	int err;
+
+	if (text->failed)
+		return -ENOMEM;
+	err = text_parse(row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
+	return err ? err : mount_edit(f->mount, n, &v, now());
+}
+
+static uint64_t leaf_version(struct file *file)
+{
+	struct mount *m = file->files->mount;
+	uint64_t version;
+
+	pthread_rwlock_rdlock(&m->lock);
+	version = container_version(m->container, file->leaf->node);
+	pthread_rwlock_unlock(&m->lock);
+	return version;
+}
+
+/* The text that a write of FILE changes, to OUT. */
+static void start_text(struct file *file, struct buffer *out)
+{
+	if (file->truncated || (file->leaf->truncated && !file->text.size))
+		return;
+	if (file->text.size && (file->fresh || file->version == leaf_version(file)))
+		buffer_add(out, file->text.bytes, file->text.size);
+	else
+		print(file->files->mount, file->leaf->node, out);
+}
+
+static int write_text(struct file *file, const void *data, size_t n, uint64_t offset)
+{
+	const struct field *row = value_row(file->leaf->row);
+	struct buffer text = { 0 };
+	bool fresh = file->truncated || file->leaf->truncated || file->fresh;
+	int err;
+
+	start_text(file, &text);
+	if (file->flags & O_APPEND)
+		offset = text.size;
+	if (offset > text_max(row) || n > text_max(row) - offset) {
+		err = row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	} else {
+		if (offset + n > text.size)
+			buffer_add(&text, NULL, offset + n - text.size);
+		if (!text.failed)
+			memcpy(text.bytes + offset, data, n);
+		err = edit_text(file->files, file->leaf->node, &text);
+	}
+	set_truncated(file, false);
+	if (err) {
+		buffer_free(&text);
+		return err;
+	}
+	buffer_free(&file->text);
+	file->text = text;
+	file->fresh = fresh;
+	file->truncated = file->truncate_told = false;
+	file->version = leaf_version(file);
+	return 0;
+}
+
+/*
+ * Truncating a text to nothing is the start of a write: numbers and words have
+ * no empty value, and a string must not pass through one.
+ */
+static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
+{
+	const struct field *row = value_row(leaf->row);
+	struct buffer text = { 0 };
+	int err = 0;
+
+	if (size == 0 && file) {
+		file->truncated = file->truncate_told = true;
+		return 0;
+	}
+	if (size == 0) {
+		if (row->kind == STRING)
+			err = edit_text(f, leaf->node, &text);
+		pthread_mutex_lock(&f->lock);
+		leaf->truncated = !err;
+		pthread_mutex_unlock(&f->lock);
+		return err;
+	}
+	if (size > text_max(row))
+		return row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	print(f->mount, leaf->node, &text);
+	if (size > text.size)
+		buffer_add(&text, NULL, size - text.size);
+	text.size = size;
+	err = edit_text(f, leaf->node, &text);
+	buffer_free(&text);
+	return err;
+}
+
+static int flush_text(struct file *file)
+{
+	struct buffer nothing = { 0 };
+	int err = 0;
+
+	if (!file->truncated)
+		return 0;
+	set_truncated(file, true);
+	if (file->truncate_told && value_row(file->leaf->row)->kind == STRING) {
+		err = edit_text(file->files, file->leaf->node, &nothing);
+		file->truncate_told = false;
+	}
+	return err;
+}
+
+/*
+ * Bytes
+ */
+
+/* Make sure that there is a draft, EMPTY or with what the leaf shows.  With WRITING held. */
+static int start_draft(struct files *f, struct leaf *leaf, bool empty)
+{
+	struct buffer draft = { 0 };
+
+	if (leaf->drafting && !empty)
+		return 0;
+	if (!empty)
+		print(f->mount, leaf->node, &draft);
+	if (draft.failed) {
+		buffer_free(&draft);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&f->lock);
+	buffer_free(&leaf->draft);
+	leaf->draft = draft;
+	leaf->drafting = true;
+	leaf->drafted = now();
+	pthread_mutex_unlock(&f->lock);
+	return 0;
+}
+
+static void drop_draft(struct files *f, struct leaf *leaf)
+{
+	pthread_mutex_lock(&f->lock);
+	leaf->drafting = false;
+	buffer_free(&leaf->draft);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* Make the draft the leaf's value; without it, if that fails, the old value shows again. */
+static int save_draft(struct files *f, struct leaf *leaf)
+{
+	struct value v = { .bytes = leaf->draft.bytes, .size = leaf->draft.size };
+	int err = value_check(value_row(leaf->row), &v);
+
+	if (!err)
+		err = mount_edit(f->mount, leaf->node, &v, leaf->drafted);
+	drop_draft(f, leaf);
+	return err;
+}
+
+static uint64_t shown_size(struct files *f, struct leaf *leaf)
+{
+	struct timespec when;
+	uint64_t size = 0;
+
+	return files_stat(f, leaf->node, &size, &when) ? 0 : size;
+}
+
+static int write_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
+{
+	struct files *f = file->files;
+	struct leaf *leaf = file->leaf;
+	const struct field *row = value_row(leaf->row);
+	bool drafting = leaf->drafting;
+	uint64_t size = file->truncated ? 0 : shown_size(f, leaf);
+	int err;
+
+	if (file->flags & O_APPEND)
+		offset = size;
+	if (offset > row->size || n > row->size - offset)
+		return -EFBIG;
+	if (size < offset + n)
+		size = offset + n;
+	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
+	if (row->kind == BYTES && size != row->size)
+		return -EINVAL;
+	err = start_draft(f, leaf, file->truncated);
+	if (err)
+		return err;
+	pthread_mutex_lock(&f->lock);
+	if (size > leaf->draft.size)
+		buffer_add(&leaf->draft, NULL, size - leaf->draft.size);
+	if (leaf->draft.failed) {
+		/* The bytes are as they were, only no more can be added. */
+		leaf->draft.failed = false;
+		err = -ENOMEM;
+	} else {
+		memcpy(leaf->draft.bytes + offset, data, n);
+		leaf->drafted = now();
+	}
+	pthread_mutex_unlock(&f->lock);
+	if (err && !drafting) {
+		drop_draft(f, leaf);
+	} else if (!err) {
+		file->truncated = file->truncate_told = false;
+		file->wrote = true;
+	}
+	return err;
+}
+
+static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
+{
+	const struct field *row = value_row(leaf->row);
+	bool empty = file && file->truncated;
+	int err;
+
+	if (row->kind == BYTES)
+		return size == shown_size(f, leaf) ? 0 : -EINVAL;
+	if (size > row->size)
+		return -EFBIG;
+	err = start_draft(f, leaf, empty);
+	if (err)
+		return err;
+	pthread_mutex_lock(&f->lock);
+	if (size > leaf->draft.size)
+		buffer_add(&leaf->draft, NULL, size - leaf->draft.size);
+	else
+		leaf->draft.size = size;
+	err = leaf->draft.failed ? -ENOMEM : 0;
+	leaf->draft.failed = false;
+	leaf->drafted = now();
+	pthread_mutex_unlock(&f->lock);
+	if (file && !err) {
+		file->truncated = false;
+		file->wrote = true;
+	}
+	return err || file ? err : save_draft(f, leaf);
+}
+
+static int flush_bytes(struct file *file)
+{
+	if (!file->wrote)
+		return 0;
+	file->wrote = false;
+	/* Another file's flush may have saved it already. */
+	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
+}
+
+/*
+ * Both
+ */
+
+int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
+{
+	int err;
+
+	if (n == 0)
+		return 0;
+	pthread_mutex_lock(&file->leaf->writing);
+	err = text_is_text(file->leaf->row) ? write_text(file, data, n, offset)
+					    : write_bytes(file, data, n, offset);
+	pthread_mutex_unlock(&file->leaf->writing);
+	return err;
+}
+
+int file_flush(struct file *file)
+{
+	int err;
+
+	if ((file->flags & O_ACCMODE) == O_RDONLY)
+		return 0;
+	pthread_mutex_lock(&file->leaf->writing);
+	err = text_is_text(file->leaf->row) ? flush_text(file) : flush_bytes(file);
+	pthread_mutex_unlock(&file->leaf->writing);
+	return err;
+}
+
+void file_close(struct file *file)
+{
+	struct files *f = file->files;
+	struct leaf *leaf = file->leaf;
+
+	file_flush(file);
+	/* Bytes that were truncated by open, and never written, are to be empty. */
+	if (file->truncated && leaf->row->kind == BLOB) {
+		pthread_mutex_lock(&leaf->writing);
+		if (!start_draft(f, leaf, true))
+			save_draft(f, leaf);
+		pthread_mutex_unlock(&leaf->writing);
+	}
+	pthread_mutex_lock(&f->lock);
+	leaf->makers -= file->making;
+	pthread_mutex_unlock(&f->lock);
+	leaf_put(f, leaf);
+	buffer_free(&file->text);
+	free(file);
+}
+
+int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size)
+{
+	struct leaf *leaf;
+	int err;
+
+	if (container_row(f->mount->container, n)->access == RO)
+		return -EACCES;
+	leaf = leaf_get(f, n);
+	if (!leaf)
+		return -ENOMEM;
+	pthread_mutex_lock(&leaf->writing);
+	err = text_is_text(leaf->row) ? truncate_text(f, leaf, file, size)
+				      : truncate_bytes(f, leaf, file, size);
+	pthread_mutex_unlock(&leaf->writing);
+	leaf_put(f, leaf);
+	return err;
+}
+
+int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when)
+{
+	struct mount *m = f->mount;
+	const struct field *row = container_row(m->container, n);
+	struct leaf *leaf;
+	struct value v;
+	int err = 0;
+
+	pthread_mutex_lock(&f->lock);
+	leaf = find_leaf(f, n);
+	if (leaf && leaf->drafting) {
+		*size = leaf->draft.size;
+		*when = leaf->drafted;
+		pthread_mutex_unlock(&f->lock);
+		return 0;
+	}
+	if (!leaf || !leaf->makers)
+		err = -ENOENT;
+	pthread_mutex_unlock(&f->lock);
+
+	pthread_rwlock_rdlock(&m->lock);
+	if (row->kind == RAW) {
+		*size = container_raw_size(m->container, n);
+		err = 0;
+	} else {
+		v = container_value(m->container, n);
+		*size = v.absent ? 0 : text_size(row, &v);
+		if (!v.absent)
+			err = 0;
+		container_mtime(m->container, n, when);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	return err;
+}
+
+int files_replace(struct files *f, struct node n, const void *data, size_t size)
+{
+	const struct field *row = container_row(f->mount->container, n);
+	struct buffer text = { .bytes = (uint8_t *)data, .size = size };
+	struct value v = { .bytes = data, .size = size };
+	int err;
+
+	if (row->access == RO)
+		return -EACCES;
+	if (text_is_text(row))
+		return size > text_max(row) ? -ENAMETOOLONG : edit_text(f, n, &text);
+	err = value_check(value_row(row), &v);
+	return err ? err : mount_edit(f->mount, n, &v, now());
+}

@@ -1,0 +1,843 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/*
+ * Inode numbers are computed: a place of the schema in the upper bits and an
+ * offset in the lower ones name a node; two numbers that are no places name
+ * RAM and the temporaries.
+ */
+enum { PLACE_SHIFT = 48, PLACE_RAM = 0x1000, PLACE_TEMP = 0x1001 };
+
+/* Offsets of directory entries: these, then children, then temporaries. */
+enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_RAM, ENTRY_CHILDREN };
+static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
+
+/*
+ * What the kernel was told stays true until it is told otherwise, or changes it
+ * by a call of its own.  Two kinds of things change behind its back, and are
+ * asked for each time: raw views, and names of temporaries.
+ */
+static const double FOR_EVER = 1e9;
+
+/* stdio writes in pieces of this size: a string must come in one. */
+enum { BLOCK_SIZE = 128 << 10 };
+
+static struct fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static fuse_ino_t node_ino(struct node n)
+{
+	return n.place == 0 ? FUSE_ROOT_ID : ((fuse_ino_t)n.place << PLACE_SHIFT) + n.offset;
+}
+
+static fuse_ino_t temp_ino(uint64_t id)
+{
+	return ((fuse_ino_t)PLACE_TEMP << PLACE_SHIFT) + id;
+}
+
+static const fuse_ino_t RAM_INO = (fuse_ino_t)PLACE_RAM << PLACE_SHIFT;
+
+static bool is_temp(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT == PLACE_TEMP;
+}
+
+static uint64_t temp_id(fuse_ino_t ino)
+{
+	return ino & ((UINT64_C(1) << PLACE_SHIFT) - 1);
+}
+
+/* Of an inode number that is a node's. */
+static struct node ino_node(fuse_ino_t ino)
+{
+	if (ino == FUSE_ROOT_ID)
+		return container_root();
+	return (struct node){ (unsigned)(ino >> PLACE_SHIFT),
+			      ino & ((UINT64_C(1) << PLACE_SHIFT) - 1) };
+}
+
+static bool is_raw(struct fs *fs, fuse_ino_t ino)
+{
+	return ino != RAM_INO && !is_temp(ino) &&
+	       container_row(fs->mount.container, ino_node(ino))->kind == RAW;
+}
+
+/*
+ * Attributes
+ */
+
+static mode_t file_mode(const struct fs *fs, enum access access)
+{
+	mode_t mode = 0666 & ~fs->umask;
+
+	if (fs->read_only || access == RO)
+		mode &= 0444;
+	if (access == SECRET)
+		mode &= 0600;
+	return S_IFREG | mode;
+}
+
+static mode_t directory_mode(const struct fs *fs)
+{
+	return S_IFDIR | ((0777 & ~fs->umask) & (fs->read_only ? 0555 : 0777));
+}
+
+static void ram_stat(struct fs *fs, struct stat *st)
+{
+	int64_t written = fs->ram_written;
+
+	st->st_mode = file_mode(fs, RW);
+	st->st_size = (off_t)ram_size(fs->mount.ram);
+	st->st_blocks = (blkcnt_t)((ram_stored(fs->mount.ram) + 511) / 512);
+	if (written)
+		st->st_mtim = (struct timespec){ written / 1000000000, written % 1000000000 };
+}
+
+static int node_stat(struct fs *fs, struct node n, struct stat *st)
+{
+	uint64_t size;
+	int err;
+
+	if (container_is_directory(fs->mount.container, n)) {
+		st->st_mode = directory_mode(fs);
+		return 0;
+	}
+	err = files_stat(&fs->files, n, &size, &st->st_mtim);
+	if (err)
+		return err;
+	st->st_mode = file_mode(fs, container_row(fs->mount.container, n)->access);
+	st->st_size = (off_t)size;
+	st->st_blocks = (blkcnt_t)((size + 511) / 512);
+	return 0;
+}
+
+static void temp_attributes(struct fs *fs, const struct temp_stat *temp, struct stat *st)
+{
+	st->st_mode = S_IFREG | 0600;
+	st->st_size = (off_t)temp->size;
+	st->st_blocks = (blkcnt_t)((temp->size + 511) / 512);
+	st->st_mtim = temp->changed;
+	(void)fs;
+}
+
+static int get_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
+{
+	struct temp_stat temp;
+	int err = 0;
+
+	*st = (struct stat){
+		.st_ino = ino, .st_nlink = 1, .st_uid = fs->uid, .st_gid = fs->gid,
+		.st_blksize = BLOCK_SIZE, .st_mtim = fs->mtime
+	};
+	if (ino == RAM_INO) {
+		ram_stat(fs, st);
+	} else if (is_temp(ino)) {
+		err = temps_stat(&fs->temps, temp_id(ino), &temp);
+		if (!err)
+			temp_attributes(fs, &temp, st);
+	} else {
+		err = node_stat(fs, ino_node(ino), st);
+	}
+	st->st_ctim = st->st_atim = st->st_mtim;
+	return err;
+}
+
+static double attr_timeout(struct fs *fs, fuse_ino_t ino)
+{
+	return is_raw(fs, ino) ? 0 : FOR_EVER;
+}
+
+static int fill_entry(struct fs *fs, fuse_ino_t ino, struct fuse_entry_param *entry)
+{
+	*entry = (struct fuse_entry_param){
+		.ino = ino,
+		.attr_timeout = attr_timeout(fs, ino),
+		.entry_timeout = is_temp(ino) ? 0 : FOR_EVER,
+	};
+	return get_stat(fs, ino, &entry->attr);
+}
+
+/*
+ * Names
+ */
+
+/* The node of the child NAME of PARENT, which is there or is an option that is not. */
+static int find_node(struct fs *fs, fuse_ino_t parent, const char *name, struct node *n)
+{
+	int err;
+
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	err = container_lookup(fs->mount.container, ino_node(parent), name, n);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	return err;
+}
+
+static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *ino)
+{
+	struct temp_stat temp;
+	struct node n;
+
+	if (parent == FUSE_ROOT_ID && fs->mount.ram && strcmp(name, "ram") == 0)
+		*ino = RAM_INO;
+	else if (!find_node(fs, parent, name, &n))
+		*ino = node_ino(n);
+	else if (!temps_find(&fs->temps, parent, name, &temp))
+		*ino = temp_ino(temp.id);
+	else
+		return -ENOENT;
+	return 0;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	fuse_ino_t ino;
+	int err = find(fs, parent, name, &ino);
+
+	if (!err)
+		err = fill_entry(fs, ino, &entry);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+	int err = get_stat(fs, ino, &st);
+
+	(void)fi;
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_attr(req, &st, attr_timeout(fs, ino));
+}
+
+/*
+ * Open files.  A handle is a struct file for a leaf, 0 for RAM, and 0 for a
+ * temporary, which its inode number names.
+ */
+
+static struct file *handle(const struct fuse_file_info *fi)
+{
+	return fi ? (struct file *)(uintptr_t)fi->fh : NULL;
+}
+
+static int set_size(struct fs *fs, fuse_ino_t ino, struct file *file, uint64_t size)
+{
+	if (ino == RAM_INO)
+		return size == ram_size(fs->mount.ram) ? 0 : -EPERM;
+	if (is_temp(ino))
+		return temps_truncate(&fs->temps, temp_id(ino), size);
+	return files_truncate(&fs->files, ino_node(ino), file, size);
+}
+
+static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to_set)
+{
+	struct timespec when = st->st_mtim;
+	struct stat there;
+	int err;
+
+	if (!(to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) || is_temp(ino))
+		return 0;
+	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
+		clock_gettime(CLOCK_REALTIME, &when);
+	if (ino == RAM_INO) {
+		fs->ram_written = when.tv_sec * INT64_C(1000000000) + when.tv_nsec;
+		return 0;
+	}
+	err = get_stat(fs, ino, &there);
+	if (err)
+		return err;
+	if (S_ISDIR(there.st_mode))
+		return -EPERM;
+	/* While an option is being made it has no value that could have a time. */
+	if (there.st_size == 0 &&
+	    container_row(fs->mount.container, ino_node(ino))->kind == OPTION)
+		return -EINVAL;
+	if (container_row(fs->mount.container, ino_node(ino))->access == RO)
+		return -EPERM;
+	return mount_touch(&fs->mount, ino_node(ino), when);
+}
+
+/* Owners and modes are what the mount was told; asking for what they are is no change. */
+static int check_owner_and_mode(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to_set)
+{
+	struct stat there;
+	int err;
+
+	if (is_temp(ino))
+		return 0;
+	err = get_stat(fs, ino, &there);
+	if (err)
+		return err;
+	if (((to_set & FUSE_SET_ATTR_MODE) && (st->st_mode ^ there.st_mode) & 07777) ||
+	    ((to_set & FUSE_SET_ATTR_UID) && st->st_uid != there.st_uid) ||
+	    ((to_set & FUSE_SET_ATTR_GID) && st->st_gid != there.st_gid))
+		return -EPERM;
+	return 0;
+}
+
+static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
+		       struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat now;
+	int err;
+
+	err = check_owner_and_mode(fs, ino, st, to_set);
+	if (!err && to_set & FUSE_SET_ATTR_SIZE)
+		err = set_size(fs, ino, handle(fi), (uint64_t)st->st_size);
+	if (!err)
+		err = set_time(fs, ino, st, to_set);
+	if (!err)
+		err = get_stat(fs, ino, &now);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_attr(req, &now, attr_timeout(fs, ino));
+}
+
+static int open_ram(struct fs *fs, struct fuse_file_info *fi)
+{
+	(void)fs;
+	if (fi->flags & O_TRUNC)
+		return -EPERM;
+	/* Only the kernel's own writes change RAM: what it has cached is right. */
+	fi->keep_cache = 1;
+	return 0;
+}
+
+static int open_leaf(struct fs *fs, struct node n, bool making, struct fuse_file_info *fi)
+{
+	struct file *file;
+	int err = file_open(&fs->files, n, fi->flags, making, &file);
+
+	if (err)
+		return err;
+	fi->fh = (uintptr_t)file;
+	/* No page of the kernel's may hold an old value, or make an error late. */
+	fi->direct_io = 1;
+	return 0;
+}
+
+static int open_temp(struct fs *fs, uint64_t id, struct fuse_file_info *fi)
+{
+	int err = temps_open(&fs->temps, id);
+
+	fi->direct_io = 1;
+	if (!err && fi->flags & O_TRUNC)
+		err = temps_truncate(&fs->temps, id, 0);
+	return err;
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	int err;
+
+	if (ino == RAM_INO)
+		err = open_ram(fs, fi);
+	else if (is_temp(ino))
+		err = open_temp(fs, temp_id(ino), fi);
+	else
+		err = open_leaf(fs, ino_node(ino), false, fi);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_open(req, fi);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+
+	if (is_temp(ino))
+		temps_close(&fs->temps, temp_id(ino));
+	else if (handle(fi))
+		file_close(handle(fi));
+	fuse_reply_err(req, 0);
+}
+
+static void read_ram(fuse_req_t req, struct ram *ram, size_t size, uint64_t offset)
+{
+	uint64_t left = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
+	char *bytes;
+	int err;
+
+	if (size > left)
+		size = left;
+	bytes = malloc(size + 1);
+	err = bytes ? ram_read(ram, bytes, size, offset) : -ENOMEM;
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_buf(req, bytes, size);
+	free(bytes);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct buffer out = { 0 };
+	int err;
+
+	if (ino == RAM_INO) {
+		read_ram(req, fs->mount.ram, size, (uint64_t)offset);
+		return;
+	}
+	if (is_temp(ino))
+		err = temps_read(&fs->temps, temp_id(ino), size, (uint64_t)offset, &out);
+	else
+		err = file_read(handle(fi), size, (uint64_t)offset, &out);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_buf(req, (char *)out.bytes, out.size);
+	buffer_free(&out);
+}
+
+/* Write what fits: RAM does not grow. */
+static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset)
+{
+	struct ram *ram = fs->mount.ram;
+	struct timespec now;
+	int err;
+
+	if (offset >= ram_size(ram))
+		return -EPERM;
+	if (*size > ram_size(ram) - offset)
+		*size = ram_size(ram) - offset;
+	err = ram_write(ram, bytes, *size, offset);
+	clock_gettime(CLOCK_REALTIME, &now);
+	fs->ram_written = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+	return err;
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
+		     off_t offset, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	int err;
+
+	if (ino == RAM_INO)
+		err = write_ram(fs, bytes, &size, (uint64_t)offset);
+	else if (is_temp(ino))
+		err = temps_write(&fs->temps, temp_id(ino), bytes, size, (uint64_t)offset);
+	else
+		err = file_write(handle(fi), bytes, size, (uint64_t)offset);
+	if (err)
+		fuse_reply_err(req, -err);
+	else
+		fuse_reply_write(req, size);
+}
+
+/* A leaf's attributes changed without a call of the kernel's that says so. */
+static void forget_attributes(struct fs *fs, fuse_ino_t ino)
+{
+	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
+	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
+static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	int err = handle(fi) ? file_flush(handle(fi)) : 0;
+
+	/* A draft that could not be saved is gone, and the old size is back. */
+	if (err)
+		forget_attributes(fs, ino);
+	return err;
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_reply_err(req, -flush(fs_of(req), ino, fi));
+}
+
+static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	int err = flush(fs, ino, fi);
+
+	(void)datasync;
+	fuse_reply_err(req, -(err ? err : mount_sync(&fs->mount)));
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)datasync;
+	(void)fi;
+	fuse_reply_err(req, -mount_sync(&fs_of(req)->mount));
+}
+
+static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
+		     struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct stat st;
+	int64_t at;
+	int err = 0;
+
+	(void)fi;
+	if (ino == RAM_INO) {
+		at = ram_seek(fs->mount.ram, (uint64_t)offset, whence);
+	} else {
+		err = get_stat(fs, ino, &st);
+		at = whence == SEEK_HOLE ? st.st_size : offset;
+		if (!err && offset >= st.st_size)
+			err = -ENXIO;
+	}
+	if (err || at < 0)
+		fuse_reply_err(req, err ? -err : (int)-at);
+	else
+		fuse_reply_lseek(req, at);
+}
+
+/*
+ * Directories
+ */
+
+struct listing {
+	fuse_req_t req;
+	struct fs *fs;
+	bool plus;
+	char *bytes;
+	size_t size;
+	size_t used;
+	bool full;
+};
+
+static bool list_entry(struct listing *l, const char *name, fuse_ino_t ino, mode_t type,
+		       uint64_t next)
+{
+	struct fuse_entry_param entry;
+	struct stat st = { .st_ino = ino, .st_mode = type };
+	size_t room = l->size - l->used;
+	size_t needed;
+
+	if (l->plus && name[0] != '.') {
+		if (fill_entry(l->fs, ino, &entry))
+			return true; /* removed a moment ago */
+		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
+						(off_t)next);
+	} else if (l->plus) {
+		/* The kernel takes no reference to what has inode number 0. */
+		entry = (struct fuse_entry_param){ .attr = st };
+		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
+						(off_t)next);
+	} else {
+		needed = fuse_add_direntry(l->req, l->bytes + l->used, room, name, &st,
+					   (off_t)next);
+	}
+	l->full = needed > room;
+	if (!l->full)
+		l->used += needed;
+	return !l->full;
+}
+
+struct child {
+	uint64_t index;
+	const char *name;
+	struct node node;
+};
+
+/* Children are gathered under the lock, and looked at after. */
+struct batch {
+	struct child child[64];
+	unsigned count;
+};
+
+static bool add_to_batch(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct batch *b = ctx;
+
+	b->child[b->count++] = (struct child){ index, name, n };
+	return b->count < sizeof(b->child) / sizeof(b->child[0]);
+}
+
+static bool list_children(struct listing *l, struct node dir, uint64_t from)
+{
+	struct container *c = l->fs->mount.container;
+	struct batch batch;
+	char number[24];
+	unsigned i;
+
+	do {
+		batch.count = 0;
+		pthread_rwlock_rdlock(&l->fs->mount.lock);
+		container_children(c, dir, from, add_to_batch, &batch);
+		pthread_rwlock_unlock(&l->fs->mount.lock);
+		for (i = 0; i < batch.count; i++) {
+			struct child *child = &batch.child[i];
+			mode_t type = container_is_directory(c, child->node) ? S_IFDIR : S_IFREG;
+
+			snprintf(number, sizeof(number), "%llu", (unsigned long long)child->index);
+			if (!list_entry(l, child->name ? child->name : number,
+					node_ino(child->node), type,
+					ENTRY_CHILDREN + child->index + 1))
+				return false;
+			from = child->index + 1;
+		}
+	} while (batch.count == sizeof(batch.child) / sizeof(batch.child[0]));
+	return true;
+}
+
+static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
+{
+	struct temp_stat temp;
+	char name[256];
+
+	while (!temps_next(&l->fs->temps, dir, id, name, &temp)) {
+		if (!list_entry(l, name, temp_ino(temp.id), S_IFREG, ENTRY_TEMPS + temp.id + 1))
+			return;
+		id = temp.id + 1;
+	}
+}
+
+static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
+{
+	bool root = dir == FUSE_ROOT_ID;
+
+	if (at <= ENTRY_SELF && !list_entry(l, ".", dir, S_IFDIR, ENTRY_SELF + 1))
+		return;
+	if (at <= ENTRY_PARENT && !list_entry(l, "..", FUSE_ROOT_ID, S_IFDIR, ENTRY_PARENT + 1))
+		return;
+	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
+	    !list_entry(l, "ram", RAM_INO, S_IFREG, ENTRY_RAM + 1))
+		return;
+	if (at < ENTRY_TEMPS &&
+	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
+		return;
+	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
+}
+
+static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+{
+	struct listing l = { .req = req, .fs = fs_of(req), .plus = plus, .size = size };
+
+	l.bytes = malloc(size);
+	if (!l.bytes) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	list(&l, ino, (uint64_t)offset);
+	fuse_reply_buf(req, l.bytes, l.used);
+	free(l.bytes);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	(void)fi;
+	reply_listing(req, ino, size, offset, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+			   struct fuse_file_info *fi)
+{
+	(void)fi;
+	reply_listing(req, ino, size, offset, true);
+}
+
+/*
+ * Making and removing
+ */
+
+/* The option NAME of the directory PARENT, absent or not. */
+static bool find_option(struct fs *fs, fuse_ino_t parent, const char *name, struct node *n)
+{
+	bool found;
+
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	found = container_find_option(fs->mount.container, ino_node(parent), name, n);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	return found;
+}
+
+/* As mkstemp(3) makes them. */
+static bool makes_temp(int flags)
+{
+	return (flags & O_EXCL) && (flags & O_ACCMODE) == O_RDWR;
+}
+
+static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		      struct fuse_file_info *fi)
+{
+	struct fs *fs = fs_of(req);
+	struct fuse_entry_param entry;
+	struct temp_stat temp;
+	fuse_ino_t ino = 0;
+	struct node n;
+	int err;
+
+	(void)mode;
+	if (find_option(fs, parent, name, &n)) {
+		ino = node_ino(n);
+		err = open_leaf(fs, n, true, fi);
+	} else if (makes_temp(fi->flags)) {
+		err = temps_make(&fs->temps, parent, name, &temp);
+		if (!err)
+			ino = temp_ino(temp.id);
+		fi->direct_io = 1;
+	} else {
+		err = -EPERM;
+	}
+	if (!err)
+		err = fill_entry(fs, ino, &entry);
+	if (err) {
+		fuse_reply_err(req, -err);
+		return;
+	}
+	/* Nothing is there until a value is written: the name is to be looked up again. */
+	entry.entry_timeout = 0;
+	fuse_reply_create(req, &entry, fi);
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct value absent = { .absent = true };
+	struct fs *fs = fs_of(req);
+	struct timespec now;
+	struct node n;
+	int err;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (find_option(fs, parent, name, &n))
+		err = mount_edit(&fs->mount, n, &absent, now);
+	else if (!temps_unlink(&fs->temps, parent, name))
+		err = 0;
+	else
+		err = -EPERM;
+	fuse_reply_err(req, -err);
+}
+
+/* A temporary that takes the name of a field is a write of its content to it. */
+static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+		      fuse_ino_t new_parent, const char *new_name, unsigned int flags)
+{
+	struct fs *fs = fs_of(req);
+	struct buffer content = { 0 };
+	struct temp_stat temp;
+	struct node n;
+	int err;
+
+	if (flags || temps_find(&fs->temps, parent, name, &temp) ||
+	    (find_node(fs, new_parent, new_name, &n) &&
+	     !find_option(fs, new_parent, new_name, &n)) ||
+	    container_is_directory(fs->mount.container, n)) {
+		fuse_reply_err(req, EPERM);
+		return;
+	}
+	err = temps_read(&fs->temps, temp.id, TEMP_SIZE_MAX, 0, &content);
+	if (!err)
+		err = files_replace(&fs->files, n, content.bytes, content.size);
+	if (!err) {
+		temps_unlink(&fs->temps, parent, name);
+		forget_attributes(fs, node_ino(n));
+	}
+	buffer_free(&content);
+	fuse_reply_err(req, -err);
+}
+
+static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t dev)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	(void)dev;
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	(void)target;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const char *new_name)
+{
+	(void)ino;
+	(void)new_parent;
+	(void)new_name;
+	fuse_reply_err(req, EPERM);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct fs *fs = fs_of(req);
+	uint64_t size = container_size(fs->mount.container) +
+			(fs->mount.ram ? ram_size(fs->mount.ram) : 0);
+	struct statvfs st = {
+		.f_bsize = RAM_PAGE, .f_frsize = RAM_PAGE, .f_namemax = 255,
+		.f_blocks = (size + RAM_PAGE - 1) / RAM_PAGE,
+	};
+
+	(void)ino;
+	fuse_reply_statfs(req, &st);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	/* RAM's time changes with each write, its cached pages are right all the same. */
+	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	/* Attributes cost next to nothing: send them with every listing. */
+	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+}
+
+const struct fuse_lowlevel_ops fs_operations = {
+	.init = op_init,
+	.lookup = op_lookup,
+	.getattr = op_getattr,
+	.setattr = op_setattr,
+	.open = op_open,
+	.read = op_read,
+	.write = op_write,
+	.flush = op_flush,
+	.release = op_release,
+	.fsync = op_fsync,
+	.lseek = op_lseek,
+	.readdir = op_readdir,
+	.readdirplus = op_readdirplus,
+	.fsyncdir = op_fsyncdir,
+	.create = op_create,
+	.unlink = op_unlink,
+	.rename = op_rename,
+	.mknod = op_mknod,
+	.mkdir = op_mkdir,
+	.rmdir = op_rmdir,
+	.symlink = op_symlink,
+	.link = op_link,
+	.statfs = op_statfs,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The tree as FUSE sees it: the only file that knows FUSE's operations (docs/tree.md). */
+#ifndef SMFS_FS_H
+#define SMFS_FS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "files.h"
+#include "temps.h"
+
+struct fs {
+	struct mount mount;
+	struct files files;
+	struct temps temps;
+	struct fuse_session *session;
+	bool read_only;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;            /* bits taken away from 0666 and 0777 */
+	struct timespec mtime;   /* of what was not edited */
+	_Atomic int64_t ram_written; /* when RAM was, in ns since the epoch; 0: never */
+};
+
+/* The operations; their user data is a struct fs. */
+extern const struct fuse_lowlevel_ops fs_operations;
+
+#endif

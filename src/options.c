@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "text.h"
+#include "le.h"
+
+#define OPT(text, member) { text, offsetof(struct options, member), 1 }
+
+static const struct fuse_opt table[] = {
+	OPT("-h", help),
+	OPT("--help", help),
+	OPT("-V", version),
+	OPT("--version", version),
+	OPT("-f", foreground),
+	OPT("-d", debug),
+	OPT("debug", debug),
+	OPT("scratch", scratch),
+	OPT("replace", replace),
+	OPT("save_ram", save_ram),
+	OPT("save=sync", sync_at_end),
+	OPT("output=%s", output),
+	OPT("ram=%s", ram_file),
+	OPT("ram_offset=%s", ram_offset_text),
+	OPT("container_offset=%s", container_offset_text),
+	OPT("uid=%s", uid_text),
+	OPT("gid=%s", gid_text),
+	OPT("umask=%s", umask_text),
+	/* Ours to know, and the kernel's as well. */
+	OPT("ro", read_only),
+	FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
+	OPT("allow_other", allow_other),
+	FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
+	FUSE_OPT_END
+};
+
+struct parse {
+	struct options o; /* first: the table's offsets are from here */
+	struct error *error;
+	int err;
+};
+
+static int on_argument(void *data, const char *arg, int key, struct fuse_args *args)
+{
+	struct parse *p = data;
+	char **place;
+
+	(void)args;
+	if (key == FUSE_OPT_KEY_OPT && strncmp(arg, "save=", 5) == 0) {
+		p->err = error_set(p->error, EINVAL, "unknown option -o %s: use save=sync", arg);
+		return -1;
+	}
+	if (key == FUSE_OPT_KEY_OPT && arg[0] == '-') {
+		p->err = error_set(p->error, EINVAL, "unknown option %s", arg);
+		return -1;
+	}
+	if (key != FUSE_OPT_KEY_NONOPT)
+		return 1;
+	place = !p->o.snapshot ? &p->o.snapshot : &p->o.mountpoint;
+	if (*place) {
+		p->err = error_set(p->error, EINVAL, "too many arguments: %s", arg);
+		return -1;
+	}
+	*place = strdup(arg);
+	return *place ? 0 : -1;
+}
+
+/* A number, as those of sizes are written, no greater than MAX. */
+static int number(const char *name, const char *text, uint64_t max, uint64_t *out,
+		  struct error *e)
+{
+	static const struct field row = { UINT, .size = 8, .base = SIZE };
+	uint8_t scratch[8];
+	struct value v;
+
+	if (text_parse(&row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > max)
+		return error_set(e, EINVAL, "-o %s=%s: not a number that it can be", name, text);
+	*out = le_get(v.bytes, 8);
+	return 0;
+}
+
+static int read_texts(struct options *o, struct error *e)
+{
+	uint64_t v;
+	char *end;
+	int err = 0;
+
+	if (o->ram_offset_text) {
+		err = number("ram_offset", o->ram_offset_text, INT64_MAX, &o->region.ram_offset, e);
+		o->region.ram_offset_given = true;
+	}
+	if (!err && o->container_offset_text)
+		err = number("container_offset", o->container_offset_text, INT64_MAX,
+			     &o->region.container_offset, e);
+	if (!err && o->uid_text) {
+		err = number("uid", o->uid_text, UINT32_MAX - 1, &v, e);
+		o->uid = (uid_t)v;
+	}
+	if (!err && o->gid_text) {
+		err = number("gid", o->gid_text, UINT32_MAX - 1, &v, e);
+		o->gid = (gid_t)v;
+	}
+	if (!err && o->umask_text) {
+		unsigned long mask = strtoul(o->umask_text, &end, 8);
+
+		if (!*o->umask_text || *end || o->umask_text[0] == '-' || mask > 0777)
+			return error_set(e, EINVAL, "-o umask=%s: not an octal mode", o->umask_text);
+		o->umask = (mode_t)mask;
+	}
+	return err;
+}
+
+static int check(const struct options *o, struct error *e)
+{
+	if (o->read_only + o->scratch + (o->output != NULL) > 1)
+		return error_set(e, EINVAL, "only one of -o ro, scratch and output= can be had");
+	if (o->save_ram && (o->read_only || o->scratch))
+		return error_set(e, EINVAL, "-o save_ram needs a mount that saves");
+	if (o->save_ram && o->ram_file)
+		return error_set(e, EINVAL, "-o save_ram can't be had with ram=: only RAM in the snapshot is saved");
+	if (!o->snapshot || !o->mountpoint)
+		return error_set(e, EINVAL, "needs a snapshot and a mount point; see smfs --help");
+	return 0;
+}
+
+int options_parse(struct options *o, struct fuse_args *args, struct error *e)
+{
+	struct parse p = { .error = e };
+	int err = 0;
+
+	p.o.uid = getuid();
+	p.o.gid = getgid();
+	p.o.umask = 077;
+	if (fuse_opt_parse(args, &p, table, on_argument) < 0)
+		err = p.err ? p.err : error_set(e, EINVAL, "wrong options; see smfs --help");
+	*o = p.o;
+	if (err || o->help || o->version)
+		return err;
+	err = check(o, e);
+	return err ? err : read_texts(o, e);
+}
+
+void options_free(struct options *o)
+{
+	free(o->snapshot);
+	free(o->mountpoint);
+	free(o->output);
+	free(o->ram_file);
+	free(o->ram_offset_text);
+	free(o->container_offset_text);
+	free(o->uid_text);
+	free(o->gid_text);
+	free(o->umask_text);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* smfs's command line (smfs(1)). */
+#ifndef SMFS_OPTIONS_H
+#define SMFS_OPTIONS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_opt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "snapshot.h"
+
+struct options {
+	char *snapshot;   /* as given */
+	char *mountpoint; /* as given */
+	int help;
+	int version;
+	int foreground;
+	int debug;
+	int scratch;
+	int replace;
+	int save_ram;
+	int read_only;
+	int allow_other;
+	int sync_at_end;  /* save=sync */
+	char *output;
+	char *ram_file;
+	char *ram_offset_text;
+	char *container_offset_text;
+	char *uid_text;
+	char *gid_text;
+	char *umask_text;
+
+	/* From the texts. */
+	struct region_options region;
+	uid_t uid;
+	gid_t gid;
+	mode_t umask;
+};
+
+/*
+ * Parse ARGS, from which what is FUSE's own remains.  0, or -EINVAL with what is
+ * wrong in E.  Options are to be freed either way.
+ */
+int options_parse(struct options *o, struct fuse_args *args, struct error *e);
+void options_free(struct options *o);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* smfs: mounts a snapshot (smfs(1)). */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "fs.h"
+#include "guard.h"
+#include "options.h"
+
+static const char help[] =
+	"Usage: smfs [options] SNAPSHOT MOUNTPOINT\n"
+	"Shows the inside of a microVM snapshot as files, and saves what is edited.\n"
+	"\n"
+	"  -f                    stay in the foreground\n"
+	"  -d                    trace FUSE's requests (implies -f)\n"
+	"  -h, --help            print this\n"
+	"  -V, --version         print the version\n"
+	"  -o ro                 nothing can be edited\n"
+	"  -o scratch            edits are never saved\n"
+	"  -o output=FILE        save to FILE, never to the snapshot\n"
+	"  -o save=sync          save on fsync and at the end, not at each edit\n"
+	"  -o save_ram           save what is written to /ram, on fsync and at the end\n"
+	"  -o replace            save by a new file and a rename, never in place\n"
+	"  -o ram=FILE           RAM is in FILE\n"
+	"  -o ram_offset=N       RAM is at byte N\n"
+	"  -o container_offset=N the container is at byte N\n"
+	"  -o uid=N,gid=N        who owns the files; default: who mounts\n"
+	"  -o umask=M            octal bits to take from the files' modes; default 077\n"
+	"and the mount options of every FUSE file system, such as allow_other.\n"
+	"\n"
+	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n";
+
+static bool to_syslog;    /* standard error is not there any more */
+static char fuse_said[256]; /* libfuse's last message, while it is not to print */
+
+static void report(const char *text)
+{
+	if (to_syslog)
+		syslog(LOG_ERR, "%s", text);
+	else
+		fprintf(stderr, "smfs: %s\n", text);
+}
+
+/* libfuse explains failures in lines of its own: keep the first for ours. */
+static void on_fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	if (level > FUSE_LOG_WARNING)
+		vfprintf(stderr, fmt, ap);
+	else if (!fuse_said[0])
+		vsnprintf(fuse_said, sizeof(fuse_said), fmt, ap);
+	fuse_said[strcspn(fuse_said, "\n")] = 0;
+}
+
+static int check_mountpoint(const char *path, struct error *e)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &st) < 0) {
+		if (errno == ENOTCONN)
+			return error_set(e, errno, "%s: a daemon died here; first run: umount %s",
+					 path, path);
+		return error_set(e, errno, "mount point %s: %s", path, strerror(errno));
+	}
+	if (!S_ISDIR(st.stx_mode))
+		return error_set(e, ENOTDIR, "mount point %s: not a directory", path);
+	if (st.stx_attributes & st.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT)
+		return error_set(e, EBUSY,
+				 "mount point %s: something is mounted there; unmount that or take another",
+				 path);
+	if (access(path, W_OK) < 0)
+		return error_set(e, errno, "mount point %s: %s", path, strerror(errno));
+	return 0;
+}
+
+static int check_device(struct error *e)
+{
+	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(e, errno, "/dev/fuse: %s; is FUSE there? try: modprobe fuse",
+				 strerror(errno));
+	close(fd);
+	return 0;
+}
+
+static int open_snapshot(const struct options *o, struct snapshot **out, struct error *e)
+{
+	struct snapshot_options options = {
+		.access = o->read_only || o->scratch ? SNAPSHOT_READ : SNAPSHOT_EDIT,
+		.output = o->output,
+		.ram_file = o->ram_file,
+		.replace = o->replace,
+		.region = o->region,
+	};
+
+	return snapshot_open(o->snapshot, &options, out, e);
+}
+
+static void fs_init(struct fs *fs, const struct options *o, struct snapshot *snapshot)
+{
+	*fs = (struct fs){
+		.read_only = o->read_only,
+		.uid = o->uid,
+		.gid = o->gid,
+		.umask = o->umask,
+		.mtime = snapshot_stat(snapshot)->st_mtim,
+	};
+	mount_init(&fs->mount, snapshot);
+	fs->mount.policy = o->scratch || o->read_only ? SAVE_NEVER
+			   : o->sync_at_end	      ? SAVE_ON_SYNC
+						      : SAVE_AT_ONCE;
+	fs->mount.save_ram = o->save_ram;
+	fs->mount.report = report;
+	files_init(&fs->files, &fs->mount);
+	temps_init(&fs->temps);
+}
+
+static void fs_destroy(struct fs *fs)
+{
+	temps_destroy(&fs->temps);
+	files_destroy(&fs->files);
+	mount_destroy(&fs->mount);
+}
+
+/* The session's own options: permissions are checked by the kernel, always. */
+static int add_mount_options(const struct options *o, struct fuse_args *args)
+{
+	char *list = NULL, name[PATH_MAX + 16];
+	int err = fuse_opt_add_opt(&list, "default_permissions,subtype=smfs");
+
+	snprintf(name, sizeof(name), "fsname=%s", o->snapshot);
+	if (!err)
+		err = fuse_opt_add_opt_escaped(&list, name);
+	if (!err)
+		err = fuse_opt_add_arg(args, "-o") || fuse_opt_add_arg(args, list);
+	if (!err && o->debug)
+		err = fuse_opt_add_arg(args, "-odebug");
+	free(list);
+	return err;
+}
+
+static int serve(struct fs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	int err;
+
+	if (!config)
+		return -ENOMEM;
+	fuse_loop_cfg_set_clone_fd(config, 1);
+	err = fuse_session_loop_mt(fs->session, config);
+	fuse_loop_cfg_destroy(config);
+	/* A signal ends the loop with its number: that is how a daemon is ended. */
+	return err < 0 ? err : 0;
+}
+
+/* Mount FS and serve it until its end.  Returns the exit status. */
+static int run(struct fs *fs, const struct options *o)
+{
+	int status = 1;
+
+	if (fuse_set_signal_handlers(fs->session) != 0) {
+		report("cannot set signal handlers");
+		return 1;
+	}
+	if (fuse_session_mount(fs->session, o->mountpoint) != 0) {
+		fprintf(stderr, "smfs: cannot mount on %s: %s\n", o->mountpoint,
+			fuse_said[0] ? fuse_said : "see dmesg");
+		goto out;
+	}
+	/* Before any thread is there: a fork takes only its own along. */
+	if (fuse_daemonize(o->foreground || o->debug) == 0) {
+		to_syslog = !o->foreground && !o->debug;
+		status = serve(fs) < 0;
+		status |= mount_finish(&fs->mount) != 0;
+	}
+	fuse_session_unmount(fs->session);
+out:
+	fuse_remove_signal_handlers(fs->session);
+	return status;
+}
+
+static int mount_snapshot(const struct options *o, struct fuse_args *args)
+{
+	struct snapshot *snapshot = NULL;
+	struct error e = { 0 };
+	struct fs fs;
+	int status = 1;
+
+	if (check_mountpoint(o->mountpoint, &e) || check_device(&e) ||
+	    open_snapshot(o, &snapshot, &e)) {
+		report(e.text);
+		return 1;
+	}
+	fs_init(&fs, o, snapshot);
+	if (add_mount_options(o, args)) {
+		report("out of memory");
+		goto out;
+	}
+	fs.session = fuse_session_new(args, &fs_operations, sizeof(fs_operations), &fs);
+	if (fs.session) {
+		status = run(&fs, o);
+		fuse_session_destroy(fs.session);
+	} else {
+		report(fuse_said[0] ? fuse_said : "wrong options; see smfs --help");
+		status = 2;
+	}
+out:
+	fs_destroy(&fs);
+	snapshot_close(snapshot);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+	struct error e = { 0 };
+	struct options o;
+	int status = 0;
+
+	prctl(PR_SET_DUMPABLE, 0); /* guests' memory and secrets are in ours */
+	openlog("smfs", LOG_PID, LOG_DAEMON);
+	guard_install();
+	fuse_set_log_func(on_fuse_message);
+	if (options_parse(&o, &args, &e)) {
+		report(e.text);
+		status = 2;
+	} else if (o.help) {
+		fputs(help, stdout);
+	} else if (o.version) {
+		printf("smfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
+	} else {
+		status = mount_snapshot(&o, &args);
+	}
+	options_free(&o);
+	fuse_opt_free_args(&args);
+	return status;
+}

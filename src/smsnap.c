@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap: works on snapshot files without mounting them (smsnap(1)). */
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "guard.h"
+#include "json.h"
+#include "le.h"
+#include "snapshot.h"
+#include "text.h"
+
+static const char help[] =
+	"Usage: smsnap dump [options] SNAPSHOT\n"
+	"       smsnap build JSON -o SNAPSHOT [--ram FILE]\n"
+	"Prints a snapshot's container as JSON, and builds a snapshot from that.\n"
+	"JSON is a file, or - for standard input.\n"
+	"\n"
+	"  -o, --output SNAPSHOT   build: the file to write\n"
+	"      --ram FILE          build: the guest's RAM; without it the snapshot has none\n"
+	"                          dump: RAM is in FILE\n"
+	"      --ram-offset N      dump: RAM is at byte N\n"
+	"      --container-offset N  dump: the container is at byte N\n"
+	"  -h, --help              print this\n"
+	"  -V, --version           print the version\n"
+	"\n"
+	"Exit status: 0, 1 for a snapshot or document that is wrong, 2 for wrong usage.\n";
+
+enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
+
+/* Members of the document that are not the container's. */
+static const char CONTAINER_OFFSET[] = "container_offset";
+static const char RAM_OFFSET[] = "ram_offset";
+static const char FILE_SIZE[] = "file_size";
+
+struct arguments {
+	const char *output;
+	const char *ram;
+	struct region_options region;
+	bool region_given;
+};
+
+static int complain(int status, const char *text)
+{
+	fprintf(stderr, "smsnap: %s\n", text);
+	return status;
+}
+
+/*
+ * dump
+ */
+
+static json_object *describe(struct snapshot *s)
+{
+	json_object *top = json_object_new_object();
+	json_object *container = json_from_container(snapshot_container(s));
+
+	if (!top || !container) {
+		json_object_put(top);
+		json_object_put(container);
+		return NULL;
+	}
+	json_object_object_add(top, CONTAINER_OFFSET,
+			       json_object_new_uint64(snapshot_container_offset(s)));
+	json_object_object_add(top, RAM_OFFSET,
+			       snapshot_ram(s) ? json_object_new_uint64(snapshot_ram_offset(s))
+					       : NULL);
+	json_object_object_add(top, FILE_SIZE, json_object_new_uint64(snapshot_file_size(s)));
+	json_object_object_foreach (container, name, member)
+		json_object_object_add(top, name, json_object_get(member));
+	json_object_put(container);
+	return top;
+}
+
+static int dump(const char *path, const struct arguments *a)
+{
+	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+			  JSON_C_TO_STRING_NOSLASHESCAPE;
+	struct snapshot_options options = {
+		.access = SNAPSHOT_LOOK, .ram_file = a->ram, .region = a->region
+	};
+	struct snapshot *s;
+	struct error e = { 0 };
+	json_object *top;
+	const char *text;
+	int status = 0;
+
+	if (snapshot_open(path, &options, &s, &e))
+		return complain(WRONG_INPUT, e.text);
+	top = describe(s);
+	text = top ? json_object_to_json_string_ext(top, style) : NULL;
+	if (!text)
+		status = complain(WRONG_INPUT, "out of memory");
+	else if (puts(text) < 0 || fflush(stdout) < 0)
+		status = complain(WRONG_INPUT, "cannot write the document to standard output");
+	json_object_put(top);
+	snapshot_close(s);
+	return status;
+}
+
+/*
+ * build
+ */
+
+static int read_all(const char *path, struct buffer *out, struct error *e)
+{
+	bool standard = strcmp(path, "-") == 0;
+	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	char chunk[65536];
+	ssize_t n;
+	int err = 0;
+
+	if (fd < 0)
+		return error_set(e, errno, "%s: %s", path, strerror(errno));
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
+		buffer_add(out, chunk, (size_t)n);
+	if (n < 0)
+		err = error_set(e, errno, "%s: %s", path, strerror(errno));
+	else if (out->failed)
+		err = error_set(e, ENOMEM, "%s: out of memory", path);
+	if (!standard)
+		close(fd);
+	return err;
+}
+
+/*
+ * Take the number NAME out of the document TOP, which may lack it, to *OUT; and
+ * tell in *NONE, if that is not null, that it is missing or null.
+ */
+static int take_number(json_object *top, const char *name, uint64_t *out, bool *none,
+		       struct error *e)
+{
+	json_object *o;
+
+	*out = 0;
+	if (none)
+		*none = false;
+	if (!json_object_object_get_ex(top, name, &o) || (!o && none)) {
+		if (none)
+			*none = true;
+	} else {
+		if (!json_object_is_type(o, json_type_int) || json_object_get_int64(o) < 0 ||
+		    json_object_get_uint64(o) > INT64_MAX)
+			return error_set(e, EINVAL, "%s: is not a number of bytes", name);
+		*out = json_object_get_uint64(o);
+	}
+	json_object_object_del(top, name);
+	return 0;
+}
+
+struct document {
+	uint64_t container_offset;
+	uint64_t ram_offset;
+	bool no_ram;
+	struct buffer container;
+};
+
+static int read_document(const char *path, struct document *d, struct error *e)
+{
+	struct buffer text = { 0 };
+	json_object *top = NULL;
+	uint64_t file_size;
+	int err = read_all(path, &text, e);
+
+	if (!err) {
+		err = json_parse((char *)text.bytes, text.size, &top, e);
+		if (!err && !json_object_is_type(top, json_type_object))
+			err = error_set(e, EINVAL, ".: must be an object");
+		if (!err)
+			err = take_number(top, CONTAINER_OFFSET, &d->container_offset, NULL, e);
+		if (!err)
+			err = take_number(top, RAM_OFFSET, &d->ram_offset, &d->no_ram, e);
+		if (!err)
+			err = take_number(top, FILE_SIZE, &file_size, NULL, e);
+		if (!err)
+			err = json_to_container(top, &d->container, e);
+		if (err)
+			error_prefix(e, -err, "%s", path);
+	}
+	json_object_put(top);
+	buffer_free(&text);
+	return err;
+}
+
+/* Open RAM, which must be just as long as the document D says. */
+static int open_ram(const char *path, const struct document *d, uint64_t *mem_size,
+		    struct error *e)
+{
+	struct container *c;
+	struct stat st;
+	uint8_t *bytes = malloc(d->container.size);
+	int fd;
+
+	if (!bytes)
+		return error_set(e, ENOMEM, "out of memory");
+	memcpy(bytes, d->container.bytes, d->container.size);
+	fd = container_decode(bytes, d->container.size, 0, &c, e);
+	if (fd < 0) {
+		free(bytes);
+		return fd;
+	}
+	*mem_size = container_mem_size(c);
+	container_free(c);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		error_set(e, errno, "ram %s: %s", path, strerror(errno));
+	} else if ((uint64_t)st.st_size != *mem_size) {
+		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
+			  (uint64_t)st.st_size, *mem_size);
+	} else if (d->ram_offset % (uint64_t)sysconf(_SC_PAGESIZE)) {
+		error_set(e, EINVAL, "ram_offset: is not a multiple of the page size");
+	} else {
+		return fd;
+	}
+	if (fd >= 0)
+		close(fd);
+	return -e->code;
+}
+
+static int build(const char *path, const struct arguments *a)
+{
+	struct document d = { 0 };
+	struct error e = { 0 };
+	uint64_t mem_size = 0;
+	int ram = -1;
+	int err = read_document(path, &d, &e);
+
+	if (!err && a->ram) {
+		ram = open_ram(a->ram, &d, &mem_size, &e);
+		err = ram < 0 ? ram : 0;
+	}
+	if (!err) {
+		err = snapshot_build(a->output, &d.container, d.container_offset, ram,
+				     d.ram_offset, mem_size, &e);
+		if (err)
+			error_prefix(&e, -err, "%s", a->output);
+	}
+	if (ram >= 0)
+		close(ram);
+	buffer_free(&d.container);
+	return err ? complain(WRONG_INPUT, e.text) : 0;
+}
+
+/*
+ * Command line
+ */
+
+static int parse_offset(const char *text, uint64_t *out)
+{
+	static const struct field row = { UINT, .size = 8, .base = SIZE };
+	uint8_t scratch[8];
+	struct value v;
+
+	if (text_parse(&row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > INT64_MAX)
+		return complain(WRONG_USAGE, "an offset is a number of bytes; see smsnap --help");
+	*out = le_get(v.bytes, 8);
+	return 0;
+}
+
+static int run(const char *command, const char *operand, const struct arguments *a)
+{
+	if (strcmp(command, "dump") == 0) {
+		if (a->output)
+			return complain(WRONG_USAGE, "dump prints, it has no --output");
+		return dump(operand, a);
+	}
+	if (strcmp(command, "build") == 0) {
+		if (!a->output)
+			return complain(WRONG_USAGE, "build needs -o SNAPSHOT");
+		if (a->region_given)
+			return complain(WRONG_USAGE, "build takes offsets from the document");
+		return build(operand, a);
+	}
+	return complain(WRONG_USAGE, "unknown command; see smsnap --help");
+}
+
+int main(int argc, char **argv)
+{
+	enum { RAM = 256, RAM_AT, CONTAINER_AT };
+	static const struct option options[] = {
+		{ "output", required_argument, NULL, 'o' },
+		{ "ram", required_argument, NULL, RAM },
+		{ "ram-offset", required_argument, NULL, RAM_AT },
+		{ "container-offset", required_argument, NULL, CONTAINER_AT },
+		{ "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' },
+		{ 0 },
+	};
+	struct arguments a = { 0 };
+	int option, status = 0;
+
+	guard_install();
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, "o:hV", options, NULL)) != -1 && !status) {
+		switch (option) {
+		case 'o':
+			a.output = optarg;
+			break;
+		case RAM:
+			a.ram = optarg;
+			break;
+		case RAM_AT:
+			status = parse_offset(optarg, &a.region.ram_offset);
+			a.region.ram_offset_given = a.region_given = true;
+			break;
+		case CONTAINER_AT:
+			status = parse_offset(optarg, &a.region.container_offset);
+			a.region_given = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return 0;
+		case 'V':
+			printf("smsnap %s\n", PACKAGE_VERSION);
+			return 0;
+		default:
+			return complain(WRONG_USAGE, "unknown or incomplete option; see smsnap --help");
+		}
+	}
+	if (status)
+		return status;
+	if (argc - optind != 2)
+		return complain(WRONG_USAGE, "needs a command and a file; see smsnap --help");
+	return run(argv[optind], argv[optind + 1], &a);
+}

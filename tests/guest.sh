@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# A real Linux guest: its snapshot shows what is in its memory, and can be edited.
+# And a capture leaves the guest as it was.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+require fuse
+require cmd jq od pgrep python3 sha256sum
+
+export SMSNAP tmp
+
+# guest OPTION...: boots one. What that lacks here, the test lacks.
+guest() {
+	local status=0
+	"$top/scripts/guest-snapshot" "$@" >"$tmp/guest.log" 2>&1 || status=$?
+	[ $status != 77 ] || lacking "$(tail -n 1 "$tmp/guest.log")"
+	[ $status = 0 ] || fail "guest-snapshot $*: exit status $status: $(tail -n 5 "$tmp/guest.log")"
+}
+
+# ---- a snapshot of a guest ------------------------------------------------------
+
+# The guest reads its disk when it boots, so what is on it gets into its memory.
+marker="on the disk of the guest $$"
+disk=$tmp/disk.img
+truncate -s 1M "$disk"
+printf '%s' "$marker" | dd of="$disk" bs=4096 seek=17 conv=notrunc status=none
+
+guest --disk "$disk" --keep-json "$tmp" "$snap"
+mem=$(jq .mem_size "$tmp/snapshot.json")
+ram=$(tail -c "$mem" "$snap" | sha256sum)
+
+# All that was captured comes back.
+"$SMSNAP" dump "$snap" >"$tmp/dump.json" || fail "smsnap dump: exit status $?"
+same "captured and dumped" "$(jq -S . "$tmp/snapshot.json")" "$(jq -S --slurpfile captured "$tmp/snapshot.json" \
+	'with_entries(select(.key | in($captured[0])))' "$tmp/dump.json")"
+
+mount_snap "$snap"
+
+same "num_cpus" 2 "$(cat "$mnt/num_cpus")"
+same "vCPU files" "0 1" "$(cd "$mnt/vcpu" && echo *)"
+same "devices" "0 1 2" "$(cd "$mnt/devices" && echo *)"
+same "the disk's path" "$disk" "$(cat "$mnt/devices/0/backing/path")"
+same "the disk's size" 1048576 "$(cat "$mnt/devices/0/backing/size")"
+same "/ram" "$ram" "$(sha256sum <"$mnt/ram")"
+matches "the kernel's banner" '^Linux version [0-9]' "$(grep -a -o -m 1 'Linux version [0-9][^ ]*' "$mnt/ram" | head -n 1)"
+works grep -a -q -F "$marker" "$mnt/ram"
+
+# u16 ADDRESS: in the guest's memory
+u16() { od -An -t u2 --endian=little -j $(($1)) -N 2 "$mnt/ram" | tr -d ' '; }
+
+# The rings are where the snapshot says, and in the state that it says.
+rings=0
+for queue in "$mnt"/devices/*/mmio/queues/*; do
+	name=${queue#"$mnt"}
+	[ "$(cat "$queue/ready")" = 1 ] || continue
+	size=$(cat "$queue/size")
+	desc=$(cat "$queue/desc_table")
+	avail=$(cat "$queue/avail_ring")
+	used=$(cat "$queue/used_ring")
+	((desc + 16 * size <= mem && avail + 6 + 2 * size <= mem && used + 6 + 8 * size <= mem)) ||
+		fail "$name: a ring is not inside the memory: $desc $avail $used"
+
+	same "$name: used index" "$(cat "$queue/next_used_idx")" "$(u16 $((used + 2)))"
+	waiting=$((($(u16 $((avail + 2))) - $(cat "$queue/last_avail_idx")) & 0xffff))
+	[ $waiting -le "$size" ] || fail "$name: $waiting buffers wait in a ring of $size"
+	rings=$((rings + 1))
+done
+# Disk, random source, and the network card's three.
+same "rings" 5 "$rings"
+[ "$(cat "$mnt/devices/0/mmio/queues/0/next_used_idx")" -gt 0 ] || fail "the disk was not used"
+
+# Another disk, nothing else.
+echo /srv/new.img >"$mnt/devices/0/backing/path"
+unmount
+"$SMSNAP" dump "$snap" >"$tmp/edited.json" || fail "smsnap dump: exit status $?"
+same "the disk's new path" /srv/new.img "$(jq -r '.devices[0].backing.path' "$tmp/edited.json")"
+places='del(.container_offset, .ram_offset, .file_size)'
+same "all else" "$(jq -S "$places | .devices[0].backing.path = \"/srv/new.img\"" "$tmp/dump.json")" \
+	"$(jq -S "$places" "$tmp/edited.json")"
+same "RAM after the edit" "$ram" "$(tail -c "$mem" "$snap" | sha256sum)"
+
+# ---- a capture of a guest that somebody else runs -------------------------------
+
+cat >"$tmp/qmp" <<'EOF'
+import json, socket, sys
+qmp = socket.socket(socket.AF_UNIX)
+qmp.connect(sys.argv[1])
+lines = qmp.makefile("rw")
+lines.readline()
+for command in "qmp_capabilities", sys.argv[2]:
+    print(json.dumps({"execute": command}), file=lines, flush=True)
+    answer = {}
+    while "return" not in answer:
+        answer = json.loads(lines.readline())
+print(json.dumps(answer["return"]))
+EOF
+
+export capture=$top/scripts/qmp-capture
+# shellcheck disable=SC2317 # it is run in the shell that --run starts
+others() {
+	set -eu
+	state() { echo "$1: $(python3 "$tmp/qmp" "$QMP" query-status | jq -r .status)" >>"$tmp/states"; }
+	state before
+	"$capture" "$QMP" "$tmp/other"
+	state captured
+	mkdir -p "$tmp/refused/ram.bin"
+	if "$capture" "$QMP" "$tmp/refused"; then return 1; fi
+	state failed
+	python3 "$tmp/qmp" "$QMP" stop
+	"$capture" "$QMP" "$tmp/other"
+	state "captured while stopped"
+}
+export -f others
+
+guest --run others
+same "the guest's state" "before: running
+captured: running
+failed: running
+captured while stopped: paused" "$(cat "$tmp/states")"
+works "$SMSNAP" build "$tmp/other/snapshot.json" -o "$tmp/other.snap" --ram "$tmp/other/ram.bin"
+same "RAM of the other guest" "$(sum "$tmp/other/ram.bin")" "$(tail -c "$mem" "$tmp/other.snap" | sha256sum | cut -d' ' -f1)"
+
+finish 20

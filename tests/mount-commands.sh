@@ -1,0 +1,385 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Ordinary commands on each kind of file: what they do, or how they are refused.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+require fuse
+require cmd pgrep vim xxd hexdump tar
+
+sample "$snap"
+mount_snap "$snap"
+cd "$mnt"
+export HOME=$tmp
+
+com1=010203040506
+token=$(printf '5a%.0s' {1..32})
+queue=devices/0/mmio/queues/1
+backing=devices/3/backing
+
+# value PATH EXPECTED: seen through the mount, and by another open.
+value() { same "$1" "$2" "$(cat "$1")"; }
+bytes() { same "$1" "$2" "$(hex "$1")"; }
+# kept ERRNO PATH command...: refused, and the file still holds what it did.
+kept() {
+	local errno=$1 path=$2 before
+	before=$(hex "$path")
+	shift 2
+	expect_errno "$errno" "$@"
+	same "$path after the refused '$*'" "$before" "$(hex "$path")"
+}
+dd_at() { printf '%b' "$1" | dd of="$2" bs=1 seek="$3" conv=notrunc status=none; }
+
+say "# numbers"
+works bash -c 'echo 7 >num_cpus'
+value num_cpus 7
+saved num_cpus 7
+works put 8 num_cpus
+value num_cpus 8
+works put $' \t9 \n' num_cpus
+value num_cpus 9
+works put 0x10 num_cpus
+value num_cpus 16
+works bash -c 'echo 17 | cat >num_cpus'
+value num_cpus 17
+works dd_at '18\n' num_cpus 0
+value num_cpus 18
+echo 19 >"$tmp/nineteen"
+works cp "$tmp/nineteen" num_cpus
+value num_cpus 19
+works bash -c 'echo 20 | tee num_cpus'
+value num_cpus 20
+works sed -i 's/20/21/' num_cpus
+value num_cpus 21
+saved num_cpus 21
+works vim -es -u NONE -i NONE -c 's/.*/22/' -c wq num_cpus
+value num_cpus 22
+saved num_cpus 22
+works truncate -s 0 num_cpus
+value num_cpus 22
+works append 7 num_cpus
+value num_cpus 7
+works put '' num_cpus
+value num_cpus 7
+works bash -c '{ printf 1; printf 2; } >num_cpus'
+value num_cpus 12
+kept EINVAL num_cpus bash -c 'echo 3 | tee -a num_cpus'
+works put 255 num_cpus
+kept ERANGE num_cpus put 256 num_cpus
+kept ERANGE num_cpus put 0x100 num_cpus
+kept ERANGE num_cpus put 99999999999999999999999 num_cpus
+kept 'EINVAL|ERANGE' num_cpus put -1 num_cpus
+for junk in abc 1x 0x '1 2' 0xg 1.5 1e2 +-1 ' ' '4K' $'1\n2'; do
+	kept EINVAL num_cpus put "$junk" num_cpus
+done
+same "the snapshot's num_cpus" 255 "$(reader get "$snap" num_cpus)"
+
+works put 18446744073709551615 clock_ref
+value clock_ref 18446744073709551615
+kept ERANGE clock_ref put 18446744073709551616 clock_ref
+kept ERANGE clock_ref put 0x10000000000000000 clock_ref
+works put 4096 "$queue/desc_table"
+value "$queue/desc_table" 0x1000
+works put 0xFFFFffffFFFFffff "$queue/avail_ring"
+value "$queue/avail_ring" 0xffffffffffffffff
+works put 0 devices/0/mmio/status
+value devices/0/mmio/status 0x0
+kept ERANGE devices/0/mmio/status put 0x100000000 devices/0/mmio/status
+works put 0x123456789abcdef0 devices/0/mmio/driver_features
+value devices/0/mmio/driver_features 0x123456789abcdef0
+saved devices/0/mmio/driver_features 0x123456789abcdef0
+same "low word first in raw" f0debc9a78563412 "$(head -c 8 devices/0/mmio/raw | xxd -p)"
+kept ERANGE "$queue/ready" put 2 "$queue/ready"
+works put 1 "$queue/ready"
+value "$queue/ready" 1
+kept ERANGE "$queue/size" put 65536 "$queue/size"
+
+say "# sizes with a suffix"
+for form in 4K:4096 3M:3145728 2G:2147483648 1T:1099511627776; do
+	works put "${form%:*}" devices/0/backing/size
+	value devices/0/backing/size "${form#*:}"
+done
+works put ' 16M ' $backing/dax_window_len
+value $backing/dax_window_len 16777216
+kept ERANGE devices/0/backing/size put 16777216T devices/0/backing/size
+kept EINVAL devices/0/backing/size put 4Q devices/0/backing/size
+kept EINVAL devices/0/backing/size put K devices/0/backing/size
+
+say "# words"
+for word in vsock volume virtiofs blk; do
+	works bash -c "echo $word >devices/0/kind"
+	value devices/0/kind $word
+done
+works put vsock devices/0/kind
+saved devices/0/kind vsock
+for junk in disk Blk blkx ' ' 1; do
+	kept EINVAL devices/0/kind put "$junk" devices/0/kind
+done
+works truncate -s 0 devices/0/kind
+value devices/0/kind vsock
+works append blk devices/0/kind
+value devices/0/kind blk
+works sed -i s/blk/volume/ devices/0/kind
+value devices/0/kind volume
+
+say "# strings"
+path=devices/0/backing/path
+works bash -c "echo /a/b >$path"
+value $path /a/b
+same "$path st_size" 5 "$(stat -c %s $path)"
+saved $path /a/b
+works put /c $path
+bytes $path 2f630a
+works put $'two\nlines\n\n' $path
+bytes $path "$(printf 'two\nlines\n\n' | xxd -p)"
+works bash -c "cat $path >'$tmp/f.txt'; cat '$tmp/f.txt' >$path"
+bytes $path "$(printf 'two\nlines\n\n' | xxd -p)"
+works bash -c "printf 'nul\0in\0it' >$path"
+bytes $path "$(printf 'nul\0in\0it\n' | xxd -p)"
+works put '日本 é 🦀' $path
+value $path '日本 é 🦀'
+kept EILSEQ $path put $'\xff\xfe' $path
+kept EILSEQ $path put $'\xc0\xaf' $path
+kept EILSEQ $path put $'\xed\xa0\x80' $path
+kept EILSEQ $path put $'\xf4\x90\x80\x80' $path
+works put one $path
+works bash -c ": >$path"
+value $path one
+works bash -c "echo two | tee -a $path"
+bytes $path "$(printf 'one\ntwo\n' | xxd -p)"
+works truncate -s 0 $path
+bytes $path 0a
+saved $path ''
+works put 'sed me' $path
+works sed -i 's/me/you/' $path
+value $path 'sed you'
+saved $path 'sed you'
+works vim -es -u NONE -i NONE -c 's/you/vim/' -c wq $path
+value $path 'sed vim'
+saved $path 'sed vim'
+works cp "$tmp/nineteen" $path
+value $path 19
+works dd_at '8' $path 1
+value $path 18
+head -c 65536 /dev/zero | tr '\0' a >"$tmp/longest"
+works bash -c "cat '$tmp/longest' >$path"
+same "longest string" 65537 "$(stat -c %s $path)"
+same "longest string" "$(sum "$tmp/longest")" "$(head -c 65536 $path | sha256sum | cut -d' ' -f1)"
+works put short $path
+head -c 65537 /dev/zero | tr '\0' a >"$tmp/longer"
+kept ENAMETOOLONG $path dd if="$tmp/longer" of=$path bs=1M
+value $path short
+
+say "# bytes"
+for blob in intc vcpu/0 $backing/dax_state; do
+	works put 'some bytes' "$blob"
+	value "$blob" 'some bytes'
+	works append ', more' "$blob"
+	value "$blob" 'some bytes, more'
+	works dd_at 'S' "$blob" 0
+	works dd_at '\n' "$blob" 20
+	bytes "$blob" "$(printf 'Some bytes, more\0\0\0\0\n' | xxd -p)"
+	same "$blob st_size" 21 "$(stat -c %s "$blob")"
+	works truncate -s 4 "$blob"
+	value "$blob" Some
+	works truncate -s 6 "$blob"
+	bytes "$blob" 536f6d650000
+	same "$blob in the snapshot" 536f6d650000 "$(reader get "$snap" "$blob" | xxd -p)"
+	works cp "$tmp/longer" "$blob"
+	same "$blob copied" "$(sum "$tmp/longer")" "$(sum "$blob")"
+	works bash -c ": >$blob"
+	same "$blob emptied" 0 "$(stat -c %s "$blob")"
+	same "$blob emptied in the snapshot" "" "$(reader get "$snap" "$blob" | xxd -p)"
+	works bash -c "printf ab | tee -a $blob"
+	value "$blob" ab
+	works truncate -s 0 "$blob"
+	bytes "$blob" ''
+done
+works truncate -s 16M intc
+same "largest blob" 16777216 "$(stat -c %s intc)"
+expect_errno EFBIG append x intc
+expect_errno EFBIG truncate -s 16777217 intc
+same "largest blob" 16777216 "$(stat -c %s intc)"
+works put small intc
+value intc small
+
+say "# bytes of a fixed size"
+works bash -c "printf abcdef >com1"
+value com1 abcdef
+works dd_at 'X' com1 2
+value com1 abXdef
+saved com1 abXdef
+kept EINVAL com1 put abc com1
+kept EFBIG com1 put abcdefg com1
+kept EFBIG com1 append x com1
+kept EINVAL com1 truncate -s 5 com1
+kept EINVAL com1 truncate -s 7 com1
+kept EFBIG com1 dd_at yz com1 5
+works truncate -s 6 com1
+value com1 abXdef
+works bash -c "xxd -r -p <<<$com1 >com1"
+bytes com1 $com1
+works dd_at '\x5b' tsi_token 31
+bytes tsi_token "${token%5a}5b"
+kept EFBIG tsi_token append x tsi_token
+kept EINVAL tsi_token put short tsi_token
+kept EINVAL tsi_token truncate -s 31 tsi_token
+
+say "# optional files"
+gone() {
+	[ ! -e "$1" ] || fail "$1 is still there"
+	same "$1 in its folder" "" "$(find "$(dirname "$1")" -maxdepth 1 -name "$(basename "$1")")"
+	! reader get "$snap" "${1#./}" >"$tmp/out" 2>&1 || fail "$1 is still in the snapshot"
+}
+works rm tsi_token
+gone ./tsi_token
+expect_errno ENOENT cat tsi_token
+expect_errno 'EPERM|EINVAL|EACCES' touch tsi_token
+gone ./tsi_token
+expect_errno EINVAL put 'not 32 bytes' tsi_token
+gone ./tsi_token
+works bash -c "printf %s 0123456789abcdef0123456789abcdef >tsi_token"
+value tsi_token 0123456789abcdef0123456789abcdef
+saved tsi_token 0123456789abcdef0123456789abcdef
+same "mode of tsi_token" 600 "$(stat -c %a tsi_token)"
+works rm listeners/0/inet_port
+gone listeners/0/inet_port
+expect_errno 'EPERM|EINVAL|EACCES' touch listeners/1/inet_port
+expect_errno EINVAL put junk listeners/1/inet_port
+gone listeners/1/inet_port
+expect_errno ERANGE put 65536 listeners/1/inet_port
+gone listeners/1/inet_port
+works bash -c 'echo 4321 >listeners/1/inet_port'
+value listeners/1/inet_port 4321
+saved listeners/1/inet_port 4321
+works cp "$tmp/nineteen" listeners/0/inet_port
+value listeners/0/inet_port 19
+works sed -i 's/.*/8080/' listeners/0/inet_port
+value listeners/0/inet_port 8080
+
+say "# read-only files"
+for file in mem_size devices/0/mmio/raw devices/0/backing/raw devices/0/backing/type; do
+	kept EACCES "$file" put 1 "$file"
+	kept EACCES "$file" append 1 "$file"
+	kept 'EACCES|EPERM' "$file" truncate -s 0 "$file"
+	kept EPERM "$file" rm -f "$file"
+	same "mode of $file" 400 "$(stat -c %a "$file")"
+done
+
+say "# nothing else can be made, moved or removed"
+find . | sort >"$tmp/before"
+for dir in . vcpu devices devices/0 devices/0/mmio/queues $queue devices/0/backing listeners listeners/1; do
+	expect_errno EPERM touch "$dir/foo"
+	expect_errno EPERM mkdir "$dir/foo"
+	expect_errno EPERM ln -s target "$dir/foo"
+	expect_errno EPERM ln num_cpus "$dir/foo"
+	expect_errno EPERM mknod "$dir/foo" p
+done
+expect_errno EPERM touch vcpu/4
+expect_errno EPERM put x vcpu/4
+expect_errno EPERM mkdir devices/4
+expect_errno EPERM rmdir vcpu
+expect_errno EPERM rmdir devices/0/mmio/queues/0
+for file in num_cpus vcpu/0 devices/0/kind $path ram; do
+	expect_errno EPERM rm -f "$file"
+	expect_errno EPERM chmod 644 "$file"
+	expect_errno EPERM chown 12 "$file"
+done
+rename() { "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$@"; }
+expect_errno EPERM rename num_cpus clock_ref
+expect_errno EPERM rename num_cpus other
+expect_errno EPERM rename vcpu/0 vcpu/1
+expect_errno EPERM rename devices/0 devices/9
+find . | sort >"$tmp/after"
+works diff "$tmp/before" "$tmp/after"
+
+say "# temporary files"
+works "$python" - <<'PY'
+import os
+# As mkstemp and sed -i do, with the name of each folder's text field.
+for where, field, text in ((".", "num_cpus", b"33\n"), ("devices/0/backing", "path", b"by rename\n"),
+                           ("listeners/1", "inet_port", b"77\n")):
+    name = where + "/tmpXy12_z"
+    fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    os.write(fd, text)
+    assert os.pread(fd, 100, 0) == text
+    assert os.fstat(fd).st_size == len(text)
+    os.close(fd)
+    os.rename(name, where + "/" + field)
+    assert not os.path.exists(name), "the temporary is still there"
+    assert open(where + "/" + field, "rb").read() == text
+# One that is wrong is refused, changes nothing, and can be removed.
+fd = os.open("tmpabc", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+os.write(fd, b"junk")
+os.close(fd)
+try:
+    os.rename("tmpabc", "num_cpus")
+    raise SystemExit("junk was renamed over num_cpus")
+except OSError:
+    pass
+assert open("num_cpus").read() == "33\n"
+os.unlink("tmpabc")
+assert not os.path.exists("tmpabc")
+PY
+saved num_cpus 33
+saved devices/0/backing/path 'by rename'
+saved listeners/1/inet_port 77
+find . | sort >"$tmp/after"
+works diff "$tmp/before" "$tmp/after"
+
+say "# touch"
+works touch -d @1000000000 num_cpus
+same "st_mtime" 1000000000 "$(stat -c %Y num_cpus)"
+before=$(date +%s)
+works touch num_cpus
+[ "$(stat -c %Y num_cpus)" -ge "$before" ] || fail "touch did not move st_mtime"
+value num_cpus 33
+
+say "# ram"
+ram_before=$(region ram_sha256)
+works dd_at 'written' ram 5000
+same "ram where written" written "$(dd if=ram bs=1 skip=5000 count=7 status=none)"
+same "ram elsewhere" "page at 0" "$(head -c 9 ram)"
+same "ram in the snapshot" "$ram_before" "$(region ram_sha256)"
+for size in 0 4096 1048575 1048577; do
+	expect_errno EPERM truncate -s $size ram
+done
+expect_errno EPERM append x ram
+same "ram st_size" 1048576 "$(stat -c %s ram)"
+works "$python" - <<'PY'
+import mmap, os
+fd = os.open("ram", os.O_RDONLY)
+m = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ)
+assert m[:9] == b"page at 0" and m[5000:5007] == b"written"
+PY
+
+say "# whole trees"
+works ls -lR .
+same "files in ls -lR" "$(find . -type f | wc -l)" "$(grep -c '^-' "$tmp/out")"
+works tar cf "$tmp/all.tar" -C "$mnt" .
+mkdir "$tmp/untarred" && tar xf "$tmp/all.tar" -C "$tmp/untarred"
+works diff -r "$mnt" "$tmp/untarred"
+works cp -r "$mnt" "$tmp/copied"
+works diff -r "$mnt" "$tmp/copied"
+works grep -rq virtiofs .
+works du -a .
+works hexdump -C com1
+matches "hexdump" '^00000000  01 02 03 04 05 06' "$(cat "$tmp/out")"
+works find . -type f -size +0
+works wc -c $backing/host_path
+works stat -f .
+
+cd "$tmp"
+cp "$snap" "$tmp/snap2"
+mkdir "$tmp/mnt2"
+mounted=$(reader mounted "$snap" "$mnt" 2>&1) && fail "ram was written, yet the mount equals the snapshot"
+matches "what differs" 'mnt/ram' "$mounted"
+unmount
+mount_snap "$snap"
+checks=$((checks + $(reader mounted "$snap" "$mnt")))
+first=$daemon
+mnt=$tmp/mnt2 mount_snap "$tmp/snap2"
+works diff -r "$tmp/mnt" "$tmp/mnt2"
+mnt=$tmp/mnt2 unmount
+daemon=$first
+unmount
+finish 350

@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What cannot be mounted: one line that names the file and why, the exit status,
+# nothing mounted and no daemon left.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+require fuse
+require cmd pgrep
+
+sample "$snap"
+
+# nothing_left: of the last attempt.
+nothing_left() {
+	same "mounts" "" "$(mounts_below "$mnt")"
+	! pgrep -f -- "$tmp" >"$tmp/pids" || fail "left running: $(xargs <"$tmp/pids")"
+}
+
+# refused STATUS PATTERN argument...
+refused() {
+	local status=$1 pattern=$2
+	shift 2
+	expect_status "$status" "$SMFS" "$@"
+	one_line "$pattern"
+	nothing_left
+}
+
+say "# wrong usage"
+refused 2 ''
+refused 2 '' "$snap"
+refused 2 '' "$snap" "$mnt" "$tmp"
+refused 2 'no_such_option' -o no_such_option "$snap" "$mnt"
+refused 2 '' --no-such-option "$snap" "$mnt"
+refused 2 'ram_offset' -o ram_offset=abc "$snap" "$mnt"
+refused 2 'ram_offset' -o ram_offset= "$snap" "$mnt"
+refused 2 'container_offset' -o container_offset=-1 "$snap" "$mnt"
+refused 2 'container_offset' -o container_offset=18446744073709551616 "$snap" "$mnt"
+refused 2 'save' -o save=never "$snap" "$mnt"
+refused 2 'uid' -o uid=abc "$snap" "$mnt"
+refused 2 'umask' -o umask=999 "$snap" "$mnt"
+expect_status 0 "$SMFS" -h
+matches "-h" 'SNAPSHOT MOUNTPOINT' "$(cat "$tmp/out")"
+same "standard error of -h" "" "$(cat "$tmp/err")"
+expect_status 0 "$SMFS" -V
+matches "-V" 'smfs.*[0-9]' "$(cat "$tmp/out")"
+
+say "# no snapshot"
+refused 1 "$tmp/missing.*No such file or directory" "$tmp/missing" "$mnt"
+mkdir "$tmp/folder"
+refused 1 "$tmp/folder" "$tmp/folder" "$mnt"
+: >"$tmp/empty"
+refused 1 "$tmp/empty.*num_cpus.*offset 0x0: needs 1 bytes?, 0 left" "$tmp/empty" "$mnt"
+{ printf '\1'; head -c 30 /dev/zero; printf '\377\377\377\377'; } >"$tmp/huge"
+refused 1 "$tmp/huge.*intc: offset 0x1f" "$tmp/huge" "$mnt"
+head -c 100000 /dev/zero | tr '\0' '\377' >"$tmp/no-snapshot"
+refused 1 "$tmp/no-snapshot.*offset 0x" "$tmp/no-snapshot" "$mnt"
+mkfifo "$tmp/fifo"
+refused 1 "$tmp/fifo" "$tmp/fifo" "$mnt"
+refused 1 "/dev/null" /dev/null "$mnt"
+
+say "# a truncated snapshot"
+container=$(region container_len)
+for ((n = 1; n < container; n += 97)); do
+	head -c "$n" "$snap" >"$tmp/short"
+	refused 1 ": ([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left\$" \
+		"$tmp/short" "$mnt"
+	# offset + left is where the file ends, and the path is one of the tree's.
+	[[ $(cat "$tmp/err") =~ $tmp/short:\ ([a-z0-9_/]+):\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left ]] ||
+		fail "$(cat "$tmp/err")"
+	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[2] + BASH_REMATCH[4]))
+	[ "${BASH_REMATCH[3]}" -gt "${BASH_REMATCH[4]}" ] || fail "$(cat "$tmp/err")"
+	reader tree "$tests/vectors/full.bin" | grep -q "^${BASH_REMATCH[1]}[/	]" ||
+		fail "no ${BASH_REMATCH[1]} in the tree"
+done
+
+say "# malformed values"
+# spoil OFFSET BYTE: a copy of the snapshot with one byte changed.
+spoil() {
+	cp "$snap" "$tmp/spoilt"
+	printf '%b' "$2" | dd of="$tmp/spoilt" bs=1 seek="$1" conv=notrunc status=none
+}
+devices=$("$python" - "$tests" "$snap" <<'PY'
+import sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[1])
+import reader
+model = reader.Snapshot(sys.argv[2]).model
+print(len(reader.encode(model).split(reader.write_device(model["devices"][0]))[0]))
+PY
+)
+spoil "$devices" '\x04'
+refused 1 "$tmp/spoilt: devices/0/kind: offset $(printf '0x%x' "$devices"):" "$tmp/spoilt" "$mnt"
+ready=$((devices + 1 + 20 + 2))
+spoil "$ready" '\x02'
+refused 1 "$tmp/spoilt: devices/0/mmio/queues/0/ready: offset $(printf '0x%x' "$ready"):" "$tmp/spoilt" "$mnt"
+tag=$((devices + 1 + 20 + 2 * 31))
+spoil "$tag" '\x09'
+refused 1 "$tmp/spoilt: devices/0/backing(/type)?: offset $(printf '0x%x' "$tag"):" "$tmp/spoilt" "$mnt"
+spoil $((tag + 5)) '\xff'
+refused 1 "$tmp/spoilt: devices/0/backing/path: .*UTF-8" "$tmp/spoilt" "$mnt"
+
+say "# where RAM cannot be"
+size=$(stat -c %s "$snap")
+refused 1 "$snap: snapshot RAM region \[8192, 1056768\) exceeds file length $size" \
+	-o ram_offset=8192 "$snap" "$mnt"
+refused 1 "$snap: .*exceeds file length $size" -o ram_offset=18446744073709547520 "$snap" "$mnt"
+refused 1 "$snap" -o ram_offset=0 "$snap" "$mnt"
+refused 1 "$snap" -o ram_offset=4095 "$snap" "$mnt"
+cp "$snap" "$tmp/long" && printf x >>"$tmp/long"
+refused 1 "$tmp/long" "$tmp/long" "$mnt"
+head -c $((size - 4096)) "$snap" >"$tmp/short"
+refused 1 "$tmp/short" "$tmp/short" "$mnt"
+head -c 8192 "$snap" >"$tmp/short"
+refused 1 "$tmp/short: .*exceeds file length 8192" "$tmp/short" "$mnt"
+refused 1 "$snap" -o container_offset=999999999 "$snap" "$mnt"
+refused 1 "$tmp/missing" -o ram="$tmp/missing" "$snap" "$mnt"
+
+say "# the mount point"
+refused 1 "$tmp/nowhere.*No such file or directory" "$snap" "$tmp/nowhere"
+refused 1 "$tmp/empty" "$snap" "$tmp/empty"
+sample "$tmp/other"
+mount_snap "$snap"
+expect_status 1 "$SMFS" "$tmp/other" "$mnt"
+one_line "$mnt"
+same "mounts" "$mnt" "$(mounts_below "$mnt")"
+same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
+unmount
+nothing_left
+
+say "# no permission"
+# The program may be where another user cannot reach it.
+as_nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if [ "$(id -u)" = 0 ] && "${as_nobody[@]}" "$SMFS" -V >/dev/null 2>&1; then
+	chmod 755 "$tmp"
+	chmod 600 "$snap"
+	mkdir "$tmp/nobodys" && chown 65534 "$tmp/nobodys"
+	expect_status 1 "${as_nobody[@]}" "$SMFS" "$snap" "$tmp/nobodys"
+	one_line "$snap.*Permission denied"
+	nothing_left
+	# One that can be read but not written is mounted with ro only.
+	chmod 644 "$snap"
+	expect_status 1 "${as_nobody[@]}" "$SMFS" "$snap" "$tmp/nobodys"
+	one_line "$snap.*Permission denied"
+	nothing_left
+else
+	say "(left out: no other user)"
+fi
+
+say "# no /dev/fuse"
+if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+	# shellcheck disable=SC2016
+	expect_status 1 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' - "$SMFS" "$snap" "$mnt"
+	one_line '/dev/fuse'
+	nothing_left
+else
+	say "(left out: no mount namespace)"
+fi
+finish 150

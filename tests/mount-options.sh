@@ -1,0 +1,349 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The mount options, and what a save keeps of the file that it replaces.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+require fuse
+require cmd pgrep xxd
+
+# Each case has a folder of its own, so that what is left beside a snapshot is seen.
+fresh() {
+	rm -rf "$tmp/case"
+	mkdir "$tmp/case"
+	snap=$tmp/case/snap
+	sample "$snap" "${1:-1048576}"
+}
+beside() { same "files beside the snapshot" "$1" "$(cd "$tmp/case" && echo *)"; }
+ram_written() { dd if="$1" bs=1 skip="$2" count=7 status=none; }
+write_ram() { printf written | dd of="$mnt/ram" bs=1 seek="$1" conv=notrunc status=none; }
+
+say "# ro"
+fresh
+before=$(sum "$snap")
+mount_snap -o ro "$snap"
+expect_errno 'EROFS|EACCES' put 1 "$mnt/num_cpus"
+expect_errno 'EROFS|EACCES' append 1 "$mnt/intc"
+expect_errno 'EROFS|EACCES' truncate -s 0 "$mnt/intc"
+expect_errno 'EROFS|EPERM' rm -f "$mnt/tsi_token"
+expect_errno 'EROFS|EACCES|EPERM' put 1 "$mnt/listeners/1/inet_port"
+expect_errno 'EROFS|EACCES' write_ram 0
+expect_errno 'EROFS|EPERM' mkdir "$mnt/new"
+checks=$((checks + $(reader mounted "$snap" "$mnt" read-only)))
+same "mode of a folder" 500 "$(stat -c %a "$mnt/devices/0")"
+unmount
+same "snapshot" "$before" "$(sum "$snap")"
+beside snap
+
+say "# ro needs no permission to write"
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$tmp/rofs"
+	mount -t tmpfs none "$tmp/rofs" && cp "$snap" "$tmp/rofs/snap" && mount -o remount,ro "$tmp/rofs"
+	mount_snap -o ro "$tmp/rofs/snap"
+	same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
+	unmount
+	umount "$tmp/rofs"
+fi
+
+say "# scratch"
+fresh
+before=$(sum "$snap")
+mount_snap -o scratch "$snap"
+works put 9 "$mnt/num_cpus"
+works put other "$mnt/intc"
+works rm "$mnt/tsi_token"
+works write_ram 5000
+same "num_cpus" 9 "$(cat "$mnt/num_cpus")"
+same "intc" other "$(cat "$mnt/intc")"
+works sync "$mnt"
+unmount
+same "snapshot" "$before" "$(sum "$snap")"
+beside snap
+
+say "# output=FILE"
+fresh
+before=$(sum "$snap")
+ram=$(region ram_sha256)
+mount_snap -o output="$tmp/case/out" "$snap"
+works put 9 "$mnt/num_cpus"
+same "num_cpus in the output" 9 "$(reader get "$tmp/case/out" num_cpus)"
+works put other "$mnt/intc"
+same "intc in the output" other "$(reader get "$tmp/case/out" intc)"
+unmount
+same "snapshot" "$before" "$(sum "$snap")"
+beside "out snap"
+snap=$tmp/case/out
+same "RAM in the output" "$ram" "$(region ram_sha256)"
+same "holes in the output" 1 "$(($(stat -c %b "$snap") < 256))"
+
+say "# save=sync"
+fresh
+before=$(sum "$snap")
+mount_snap -o save=sync "$snap"
+works put 9 "$mnt/num_cpus"
+works put other "$mnt/intc"
+same "num_cpus" 9 "$(cat "$mnt/num_cpus")"
+same "snapshot before sync" "$before" "$(sum "$snap")"
+works sync "$mnt"
+saved num_cpus 9
+saved intc other
+works put 10 "$mnt/num_cpus"
+saved num_cpus 9
+works sync "$mnt/intc"
+saved num_cpus 10
+works put 11 "$mnt/num_cpus"
+saved num_cpus 10
+unmount
+saved num_cpus 11
+beside snap
+cpus=20
+for signal in TERM INT HUP; do
+	mount_fg -o save=sync "$snap"
+	works put $cpus "$mnt/num_cpus"
+	kill -$signal "$daemon"
+	daemon_ended
+	saved num_cpus $cpus
+	cpus=$((cpus + 1))
+done
+mount_snap -o save=sync "$snap"
+works put $cpus "$mnt/num_cpus"
+kill -TERM "$daemon"
+daemon_ended
+saved num_cpus $cpus
+beside snap
+
+say "# replace"
+fresh
+ram=$(region ram_sha256)
+inode=$(stat -c %i "$snap")
+mount_snap -o replace "$snap"
+works put 9 "$mnt/num_cpus"
+saved num_cpus 9
+[ "$(stat -c %i "$snap")" != "$inode" ] || fail "replace wrote into the same file"
+# The second save meets the file that the first one made.
+works put 10 "$mnt/num_cpus"
+saved num_cpus 10
+unmount
+same "RAM" "$ram" "$(region ram_sha256)"
+beside snap
+
+say "# save_ram"
+fresh
+mount_snap -o save_ram "$snap"
+at=$(region ram_offset)
+works write_ram 5000
+works sync "$mnt"
+same "RAM in the snapshot" written "$(ram_written "$snap" $((at + 5000)))"
+works write_ram 6000
+works put 9 "$mnt/num_cpus"
+unmount
+same "RAM in the snapshot" written "$(ram_written "$snap" $((at + 6000)))"
+saved num_cpus 9
+beside snap
+
+say "# ram=FILE"
+fresh
+tail -c 1048576 "$snap" >"$tmp/case/ram"
+head -c "$(region container_len)" "$snap" >"$tmp/case/bare" && mv "$tmp/case/bare" "$snap"
+before=$(sum "$tmp/case/ram")
+mount_snap "$snap"
+[ ! -e "$mnt/ram" ] || fail "a bare container has /ram"
+unmount
+mount_snap -o ram="$tmp/case/ram" "$snap"
+works cmp "$tmp/case/ram" "$mnt/ram"
+works write_ram 5000
+works put 'a longer value than there was, for the container to grow' "$mnt/devices/0/backing/path"
+saved devices/0/backing/path 'a longer value than there was, for the container to grow'
+unmount
+same "the RAM file" "$before" "$(sum "$tmp/case/ram")"
+same "the snapshot is still bare" "$(region container_len)" "$(stat -c %s "$snap")"
+{ head -c 8192 /dev/zero | tr '\0' z; cat "$tmp/case/ram"; } >"$tmp/case/ram2"
+mount_snap -o ram="$tmp/case/ram2",ram_offset=8192 "$snap"
+works cmp "$tmp/case/ram" "$mnt/ram"
+unmount
+expect_status 1 "$SMFS" -o ram="$tmp/case/ram2",ram_offset=12288 "$snap" "$mnt"
+one_line 'RAM region \[12288, 1060864\) exceeds file length 1056768'
+
+say "# container_offset= and ram_offset="
+for offset in 4096 100; do
+	fresh
+	head -c "$offset" /dev/urandom >"$tmp/before"
+	head -c 1000 /dev/urandom >"$tmp/after"
+	head -c "$(region container_len)" "$snap" >"$tmp/container"
+	tail -c 1048576 "$snap" >"$tmp/ram"
+	{
+		cat "$tmp/before" "$tmp/container"
+		head -c $((12288 - offset - $(stat -c %s "$tmp/container"))) /dev/zero
+		cat "$tmp/ram" "$tmp/after"
+	} >"$snap"
+	mount_snap -o container_offset=$offset,ram_offset=12288 "$snap"
+	works cmp "$tmp/ram" "$mnt/ram"
+	same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
+	works put 9 "$mnt/num_cpus"
+	works put 'some text that makes the container longer' "$mnt/devices/0/backing/path"
+	unmount
+	works "$python" - "$tests" "$snap" $offset "$tmp" <<'PY'
+import sys
+sys.dont_write_bytecode = True
+tests, snap, offset, tmp = sys.argv[1:]
+sys.path.insert(0, tests)
+import reader
+s = reader.Snapshot(snap, int(offset), 12288)
+assert s.before == open(tmp + "/before", "rb").read(), "the bytes before the container"
+assert s.ram == open(tmp + "/ram", "rb").read(), "RAM"
+assert s.after == open(tmp + "/after", "rb").read(), "the bytes after RAM"
+assert s.model["num_cpus"] == 9
+assert not any(s.padding), "padding"
+PY
+	# A container that no longer fits: RAM moves, and what is around stays.
+	mount_snap -o container_offset=$offset,ram_offset=12288 "$snap"
+	works truncate -s 20000 "$mnt/intc"
+	works cmp "$tmp/ram" "$mnt/ram"
+	unmount
+	works "$python" - "$tests" "$snap" $offset "$tmp" <<'PY'
+import sys
+sys.dont_write_bytecode = True
+tests, snap, offset, tmp = sys.argv[1:]
+sys.path.insert(0, tests)
+import reader
+s = reader.Snapshot(snap, int(offset), 65536)
+assert s.before == open(tmp + "/before", "rb").read(), "the bytes before the container"
+assert s.ram == open(tmp + "/ram", "rb").read(), "RAM"
+assert s.after == open(tmp + "/after", "rb").read(), "the bytes after RAM"
+assert len(s.model["intc"]) == 20000
+PY
+	beside snap
+done
+
+say "# uid= gid= umask="
+fresh
+mount_snap "$snap"
+same "owner" "$(id -u):$(id -g)" "$(stat -c %u:%g "$mnt/num_cpus")"
+same "mode of the root" 700 "$(stat -c %a "$mnt")"
+unmount
+mount_snap -o uid=1234,gid=5678,umask=027 "$snap"
+for file in . num_cpus devices/0/kind ram; do
+	same "owner of $file" 1234:5678 "$(stat -c %u:%g "$mnt/$file")"
+	mode=$(stat -c %a "$mnt/$file")
+	same "mode $mode of $file without umask" 0 $((0$mode & 027))
+	same "mode $mode of $file for the group" 32 $((0$mode & 040))
+done
+unmount
+
+say "# locks"
+fresh
+mkdir "$tmp/second"
+one=$mnt two=$tmp/second
+mount_snap "$snap"
+first=$daemon
+for option in rw ro; do
+	expect_status 1 "$SMFS" -o $option "$snap" "$two"
+	one_line "$snap"
+done
+daemon=$first
+unmount
+mount_snap -o ro "$snap"
+first=$daemon
+mnt=$two
+mount_snap -o ro "$snap"
+same "num_cpus in both" "$(cat "$one/num_cpus")" "$(cat "$two/num_cpus")"
+unmount
+expect_status 1 "$SMFS" "$snap" "$two"
+one_line "$snap"
+mnt=$one daemon=$first
+unmount
+# The lock ends with its daemon, however that ends.
+mount_snap "$snap"
+kill -KILL "$daemon"
+wait_until 10 is_gone "$daemon" || fail "the daemon survives SIGKILL"
+expect_errno ENOTCONN cat "$mnt/num_cpus"
+detach "$mnt"
+mount_snap "$snap"
+unmount
+
+say "# a snapshot that another program changed"
+fresh
+mount_snap "$snap"
+works touch -d @1000000001 "$snap"
+before=$(sum "$snap")
+expect_errno ESTALE put 9 "$mnt/num_cpus"
+same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
+same "snapshot" "$before" "$(sum "$snap")"
+unmount
+fresh
+mount_snap "$snap"
+mv "$snap" "$snap.old"
+cp "$snap.old" "$snap"
+expect_errno ESTALE put 9 "$mnt/num_cpus"
+same "num_cpus in the other file" 4 "$(reader get "$snap" num_cpus)"
+unmount
+
+say "# what a save keeps"
+for options in rw replace; do
+	fresh
+	mv "$snap" "$tmp/case/real"
+	ln -s real "$snap"
+	"$python" -c 'import os, sys; os.setxattr(sys.argv[1], "user.smfs", b"kept")' "$snap" 2>"$tmp/err" &&
+		xattr=1 || xattr=
+	chmod 640 "$snap"
+	owner=$(id -u):$(id -g)
+	[ "$(id -u)" != 0 ] || owner=1234:5678
+	chown "$owner" "$snap"
+	touch -d @1000000000 "$snap"
+	mount_snap -o $options "$snap"
+	same "st_mtime before an edit" 1000000000 "$(stat -c %Y "$mnt/num_cpus")"
+	start=$(date +%s)
+	works put 9 "$mnt/num_cpus"
+	[ "$(stat -c %Y "$mnt/num_cpus")" -ge "$start" ] || fail "st_mtime is not the edit's"
+	works truncate -s 100000 "$mnt/intc"
+	unmount
+	same "$options: symbolic link" real "$(readlink "$snap")"
+	same "$options: owner" "$owner" "$(stat -c %u:%g "$tmp/case/real")"
+	same "$options: mode" 640 "$(stat -c %a "$tmp/case/real")"
+	same "$options: num_cpus" 9 "$(reader get "$tmp/case/real" num_cpus)"
+	same "$options: type" "regular file" "$(stat -c %F "$tmp/case/real")"
+	[ -z "$xattr" ] || same "$options: xattr" kept \
+		"$("$python" -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.smfs").decode())' "$tmp/case/real")"
+	beside "real snap"
+done
+
+say "# nothing changed, nothing written"
+fresh
+before=$(stat -c '%y %i %s' "$snap")
+mount_snap "$snap"
+works bash -c "cat '$mnt/devices/0/backing/path' >'$tmp/f.txt'; cat '$tmp/f.txt' >'$mnt/devices/0/backing/path'"
+works bash -c "cat '$mnt/intc' >'$tmp/f.bin'; cat '$tmp/f.bin' >'$mnt/intc'"
+works put 0x4 "$mnt/num_cpus"
+works sync "$mnt"
+unmount
+same "the snapshot's mtime, inode and size" "$before" "$(stat -c '%y %i %s' "$snap")"
+
+say "# holes"
+for options in rw replace; do
+	fresh $((64 << 20))
+	ram=$(region ram_sha256)
+	[ "$(du -k "$snap" | cut -f1)" -lt 1024 ] || lacking "holes in files of $tmp"
+	mount_snap -o $options "$snap"
+	same "du of ram" 1 "$(($(du -k "$mnt/ram" | cut -f1) < 1024))"
+	works put 9 "$mnt/num_cpus"
+	works truncate -s 100000 "$mnt/intc"
+	unmount
+	same "$options: du of the snapshot" 1 "$(($(du -k "$snap" | cut -f1) < 1024))"
+	same "$options: RAM" "$ram" "$(region ram_sha256)"
+	same "$options: RAM offset" 131072 "$(region ram_offset)"
+	beside snap
+done
+
+say "# hard links"
+for options in rw replace; do
+	fresh
+	ln "$snap" "$tmp/case/link"
+	inode=$(stat -c %i "$snap")
+	mount_snap -o $options "$snap"
+	works put 9 "$mnt/num_cpus"
+	works truncate -s 100000 "$mnt/intc"
+	unmount
+	same "$options: num_cpus by the other link" 9 "$(reader get "$tmp/case/link" num_cpus)"
+	same "$options: both are one file" "$inode $inode" "$(stat -c %i "$snap" "$tmp/case/link" | xargs)"
+	beside "link snap"
+done
+finish 200

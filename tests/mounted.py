@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""Shared by the tests in Python: a mount of a snapshot, and what a test needs."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def lacking(what):
+    if os.environ.get("SMFS_NO_SKIP") == "1":
+        sys.exit("FAIL: lacking: " + what)
+    print("SKIP: lacking: " + what)
+    sys.exit(77)
+
+
+def require_fuse():
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        lacking("access to /dev/fuse")
+
+
+def program():
+    here = os.path.dirname(os.path.abspath(__file__))
+    top = os.environ.get("srcdir", os.path.join(here, ".."))
+    return os.path.abspath(os.environ.get("SMFS", os.path.join(top, "smfs")))
+
+
+class Mount:
+    """with Mount(snapshot, option...) as m: m.path("num_cpus") ...
+
+    The daemon is a child, in the foreground; leaving the block unmounts and
+    fails unless the daemon ends well.
+    """
+
+    def __init__(self, snapshot, *options):
+        if not os.access(program(), os.X_OK):
+            sys.exit("FAIL: no program " + program())
+        self.root = tempfile.mkdtemp(prefix="smfs-test-")
+        self.process = subprocess.Popen([program(), "-f", *options, snapshot, self.root],
+                                        stdin=subprocess.DEVNULL)
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def __enter__(self):
+        end = time.monotonic() + 20
+        while not os.path.ismount(self.root):
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                status = self.process.wait()
+                subprocess.run(["umount", "-lq", self.root], check=False)
+                os.rmdir(self.root)
+                sys.exit("FAIL: smfs did not mount, exit status %d" % status)
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        tool = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
+        failed = subprocess.run(tool + [self.root], check=False).returncode
+        if failed:
+            subprocess.run(["umount", "-l", self.root], check=False)
+            self.process.kill()
+        status = self.process.wait(60)
+        os.rmdir(self.root)
+        if kind is None and (failed or status):
+            sys.exit("FAIL: umount gave %d, the daemon %d" % (failed, status))
+
+
+class WorkDir:
+    """with WorkDir() as d: a folder that is removed afterwards."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="smfs-test-")
+        return self.path
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.path)

@@ -1,0 +1,241 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# smsnap: its exit statuses, and the documents that it refuses.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+require cmd xxd
+program=smsnap
+
+full=$tests/vectors/full.bin
+"$SMSNAP" dump "$full" >"$tmp/full.json" || fail "smsnap dump: exit status $?"
+checks=$((checks + $(reader json "$full" "$tmp/full.json")))
+
+say "# usage"
+for arguments in '' 'dump' 'build' 'unknown x' "dump $full $full" "build $tmp/full.json" \
+	"build $tmp/full.json -o" "dump --no-such $full" "build $tmp/full.json -o $tmp/x --no-such"; do
+	# shellcheck disable=SC2086
+	expect_status 2 "$SMSNAP" $arguments
+	one_line ''
+	same "standard output" "" "$(cat "$tmp/out")"
+done
+expect_status 0 "$SMSNAP" -h
+matches "-h" 'dump SNAPSHOT' "$(cat "$tmp/out")"
+expect_status 0 "$SMSNAP" -V
+matches "-V" '[0-9]' "$(cat "$tmp/out")"
+
+say "# snapshots that are wrong"
+expect_status 1 "$SMSNAP" dump "$tmp/missing"
+one_line "$tmp/missing.*No such file"
+expect_status 1 "$SMSNAP" dump "$tmp"
+one_line "$tmp"
+: >"$tmp/empty"
+expect_status 1 "$SMSNAP" dump "$tmp/empty"
+one_line "$tmp/empty"
+# Strict prefixes: the line says how many bytes are left, from where.
+for ((n = 1; n < 1511; n += 13)); do
+	head -c "$n" "$full" >"$tmp/prefix"
+	expect_status 1 "$SMSNAP" dump "$tmp/prefix"
+	same "standard output" "" "$(cat "$tmp/out")"
+	[[ $(cat "$tmp/err") =~ ^smsnap:\ .*$tmp/prefix:\ [a-z0-9_/]+:\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
+		fail "$n bytes: $(cat "$tmp/err")"
+	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[1] + BASH_REMATCH[3]))
+done
+
+say "# dump and build"
+for ((seed = 1; seed <= 25; seed++)); do
+	snap=$tmp/random
+	reader random $seed "$snap"
+	works "$SMSNAP" dump "$snap"
+	cp "$tmp/out" "$tmp/json"
+	works reader json "$snap" "$tmp/json"
+	ram=()
+	ram_offset=$(region ram_offset)
+	if [ "$ram_offset" != none ]; then
+		tail -c +$((ram_offset + 1)) "$snap" >"$tmp/ram"
+		ram=(--ram "$tmp/ram")
+	fi
+	"$SMSNAP" build - -o "$tmp/again" "${ram[@]}" <"$tmp/json" || fail "seed $seed: exit status $?"
+	works cmp "$snap" "$tmp/again"
+	works "$SMSNAP" build "$tmp/json" -o "$tmp/again" "${ram[@]}"
+	works cmp "$snap" "$tmp/again"
+done
+
+say "# documents that are refused"
+printf 'what was there' >"$tmp/output"
+
+# refused PATTERN DOCUMENT: status 1, a line that matches, and the output as it was.
+refused() {
+	expect_status 1 "$SMSNAP" build "$2" -o "$tmp/output"
+	one_line "$1"
+	same "the output after a failure" 'what was there' "$(cat "$tmp/output")"
+	same "files beside the output" 1 "$(find "$tmp" -name 'output*' | wc -l)"
+}
+
+# wrong JSON-PATH PYTHON: full.json changed by a statement on its document, d.
+wrong() {
+	"$python" - "$tmp/full.json" "$tmp/wrong.json" "$2" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+before = json.dumps(d)
+exec(sys.argv[3])
+assert json.dumps(d) != before, "nothing changed"
+json.dump(d, open(sys.argv[2], "w"))
+PY
+	local fixed=${1//./\\.}
+	fixed=${fixed//[/\\[}
+	fixed=${fixed//]/\\]}
+	refused "(^|[^a-z0-9_.])$fixed([^a-z0-9_.[]|\$)" "$tmp/wrong.json"
+}
+
+wrong num_cpus 'd["num_cpus"] = 256'
+wrong num_cpus 'd["num_cpus"] = -1'
+wrong num_cpus 'd["num_cpus"] = 1.5'
+wrong num_cpus 'd["num_cpus"] = 1.0'
+wrong num_cpus 'd["num_cpus"] = 1e3'
+wrong num_cpus 'd["num_cpus"] = "4"'
+wrong num_cpus 'd["num_cpus"] = "0x4"'
+wrong num_cpus 'd["num_cpus"] = None'
+wrong num_cpus 'd["num_cpus"] = True'
+wrong num_cpus 'd["num_cpus"] = [4]'
+wrong num_cpus 'd["num_cpus"] = {}'
+wrong num_cpus 'del d["num_cpus"]'
+wrong clock_ref 'd["clock_ref"] = 1 << 64'
+wrong mem_size 'del d["mem_size"]'
+wrong com1 'd["com1"] = "0102030405"'
+wrong com1 'd["com1"] = "01020304050607"'
+wrong com1 'd["com1"] = "01020304050"'
+wrong com1 'd["com1"] = "0102030405zz"'
+wrong com1 'd["com1"] = "0102030405AB"'
+wrong com1 'd["com1"] = 7'
+wrong intc 'd["intc"] = "0"'
+wrong intc 'd["intc"] = None'
+wrong intc 'd["intc"] = " 00"'
+wrong 'vcpu[2]' 'd["vcpu"][2] = 5'
+wrong 'vcpu[3]' 'd["vcpu"][3] = "xy"'
+wrong vcpu 'd["vcpu"] = {}'
+wrong devices 'd["devices"] = None'
+wrong 'devices[1]' 'd["devices"][1] = []'
+wrong 'devices[0].kind' 'd["devices"][0]["kind"] = "disk"'
+wrong 'devices[0].kind' 'd["devices"][0]["kind"] = 0'
+wrong 'devices[0].kind' 'del d["devices"][0]["kind"]'
+wrong 'devices[0].mmio' 'del d["devices"][0]["mmio"]'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = 15'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "15"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0x"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0x1G"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0xF"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0XF"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0x0f"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = " 0xf"'
+wrong 'devices[0].mmio.status' 'd["devices"][0]["mmio"]["status"] = "0x100000000"'
+wrong 'devices[0].mmio.driver_features' 'd["devices"][0]["mmio"]["driver_features"] = "0x10000000000000000"'
+wrong 'devices[0].mmio.queues[1].ready' 'd["devices"][0]["mmio"]["queues"][1]["ready"] = 2'
+wrong 'devices[0].mmio.queues[1].ready' 'd["devices"][0]["mmio"]["queues"][1]["ready"] = False'
+wrong 'devices[0].mmio.queues[1].size' 'd["devices"][0]["mmio"]["queues"][1]["size"] = 65536'
+wrong 'devices[3].mmio.queues[0].used_ring' 'del d["devices"][3]["mmio"]["queues"][0]["used_ring"]'
+wrong 'devices[0].backing.type' 'd["devices"][0]["backing"]["type"] = "blk"'
+wrong 'devices[0].backing.type' 'del d["devices"][0]["backing"]["type"]'
+wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = 1'
+wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "a" * 65537'
+wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "\ud800"'
+wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "\udc00\ud800"'
+wrong 'devices[0].backing.size' 'd["devices"][0]["backing"]["size"] = "4K"'
+wrong 'devices[3].backing.dax_gpa' 'd["devices"][3]["backing"]["dax_gpa"] = 0'
+wrong 'devices[3].backing.dax_state' 'd["devices"][3]["backing"]["dax_state"] = "0" * 33'
+wrong tsi_token 'd["tsi_token"] = "5a" * 31'
+wrong tsi_token 'd["tsi_token"] = ""'
+wrong tsi_token 'del d["tsi_token"]'
+wrong 'listeners[0].cid' 'd["listeners"][0]["cid"] = -5'
+wrong 'listeners[1].family' 'd["listeners"][1]["family"] = 65536'
+wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = 65536'
+wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = "80"'
+wrong 'listeners[1].inet_port' 'del d["listeners"][1]["inet_port"]'
+wrong container_offset 'del d["container_offset"]'
+wrong container_offset 'd["container_offset"] = "x"'
+wrong ram_offset 'del d["ram_offset"]'
+wrong file_size 'd["file_size"] = -1'
+
+# The fields of another variant are not those of this one.
+wrong 'devices[0].backing.mount' 'd["devices"][0]["backing"]["type"] = "volume"'
+
+# An unknown key: it is named, and where it is.
+unknown() {
+	"$python" - "$tmp/full.json" "$tmp/wrong.json" "$1" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+eval("d" + sys.argv[3])["bogus"] = 1
+json.dump(d, open(sys.argv[2], "w"))
+PY
+	refused "$2.*bogus" "$tmp/wrong.json"
+}
+unknown '' ''
+unknown '["devices"][0]' 'devices\[0\]'
+unknown '["devices"][1]["mmio"]["queues"][2]' 'devices\[1\]\.mmio\.queues\[2\]'
+unknown '["devices"][1]["backing"]' 'devices\[1\]\.backing'
+unknown '["listeners"][2]' 'listeners\[2\]'
+
+say "# what is not JSON, or not this"
+# text PATTERN TEXT
+text() {
+	printf '%b' "$2" >"$tmp/wrong.json"
+	refused "$1" "$tmp/wrong.json"
+}
+for text in '' ' ' 'x' '{' '[' '[]' 'null' '1' '"a"' '{"num_cpus"' '{"num_cpus":}' '{"num_cpus":1,}' "{'a':1}"; do
+	text '' "$text"
+done
+"$python" -c 'print("[" * 200000)' >"$tmp/wrong.json"
+refused '' "$tmp/wrong.json"
+{ cat "$tmp/full.json"; echo x; } >"$tmp/wrong.json"
+refused '' "$tmp/wrong.json"
+{ cat "$tmp/full.json" "$tmp/full.json"; } >"$tmp/wrong.json"
+refused '' "$tmp/wrong.json"
+head -c -3 "$tmp/full.json" >"$tmp/wrong.json"
+refused '' "$tmp/wrong.json"
+# edited PATTERN SED-SCRIPT: full.json changed as text.
+edited() {
+	sed "$2" "$tmp/full.json" >"$tmp/wrong.json"
+	! cmp -s "$tmp/full.json" "$tmp/wrong.json" || fail "sed $2 changed nothing"
+	refused "$1" "$tmp/wrong.json"
+}
+edited num_cpus 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
+edited num_cpus 's/"num_cpus": *4/"num_cpus": 04/'
+edited num_cpus 's/"num_cpus": *4/"num_cpus": +4/'
+edited num_cpus 's/"num_cpus": *4/"num_cpus": -0/'
+edited num_cpus 's/"num_cpus": *4/"num_cpus": 99999999999999999999999/'
+edited 'backing\.path' 's|/var/lib/sm/root.img|\xff|'
+edited 'backing\.path' 's|/var/lib/sm/root.img|\xc0\xaf|'
+edited 'backing\.path' 's|/var/lib/sm/root.img|\\q|'
+edited 'backing\.path' 's|/var/lib/sm/root.img|\\u12|'
+edited 'backing\.path' 's|/var/lib/sm/root.img|\x01|'
+
+say "# files"
+expect_status 1 "$SMSNAP" build "$tmp/missing" -o "$tmp/output"
+one_line "$tmp/missing.*No such file"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/no/such/folder"
+one_line "$tmp/no/such/folder"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/output" --ram "$tmp/missing"
+one_line "$tmp/missing"
+head -c 4096 /dev/zero >"$tmp/ram"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/output" --ram "$tmp/ram"
+one_line ''
+same "the output after a failure" 'what was there' "$(cat "$tmp/output")"
+
+# The longest string that there can be is accepted.
+"$python" - "$tmp/full.json" "$tmp/right.json" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+d["devices"][0]["backing"]["path"] = "é" * 32768
+# A bare container: its size follows from what is in it.
+d["file_size"] += 65536 - len("/var/lib/sm/root.img")
+json.dump(d, open(sys.argv[2], "w"))
+PY
+works "$SMSNAP" build "$tmp/right.json" -o "$tmp/output"
+same "longest string" 65537 "$(reader get "$tmp/output" devices/0/backing/path | wc -c)"
+
+works "$SMSNAP" build "$tmp/full.json" -o "$tmp/output"
+works cmp "$full" "$tmp/output"
+if [ "$(id -u)" = 0 ]; then
+	"$SMSNAP" dump "$full" >/dev/full 2>"$tmp/err" && fail "dump to a full device succeeds"
+	one_line 'No space left'
+fi
+finish 600
