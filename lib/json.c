@@ -139,19 +139,26 @@ static int refuse(struct build *b, const char *fmt, ...)
 
 static int build_node(struct build *b, const struct field *row, json_object *o);
 
-/* Build the element or member O, with NAME or INDEX added to the path while it lasts. */
-static int build_in(struct build *b, const char *name, size_t index, const struct field *row,
-		    json_object *o)
+/* Add NAME, or INDEX where it is null, to the path; where it is to be cut again. */
+static char *enter(struct build *b, const char *name, size_t index)
 {
 	size_t length = strlen(b->path);
 	char *end = b->path + length;
-	int err;
 
 	if (name)
 		snprintf(end, sizeof(b->path) - length, "%s%s", length ? "." : "", name);
 	else
 		snprintf(end, sizeof(b->path) - length, "[%zu]", index);
-	err = build_node(b, row, o);
+	return end;
+}
+
+/* Build the element or member O, with NAME or INDEX added to the path while it lasts. */
+static int build_in(struct build *b, const char *name, size_t index, const struct field *row,
+		    json_object *o)
+{
+	char *end = enter(b, name, index);
+	int err = build_node(b, row, o);
+
 	*end = 0;
 	return err;
 }
@@ -278,8 +285,10 @@ static int build_members(struct build *b, const struct field *rows, json_object 
 	int err;
 
 	for (; rows->kind != END; rows++, ++*found) {
-		if (!json_object_object_get_ex(o, rows->name, &member))
-			return refuse(b, "lacks \"%s\"", rows->name);
+		if (!json_object_object_get_ex(o, rows->name, &member)) {
+			enter(b, rows->name, 0);
+			return refuse(b, "is missing");
+		}
 		err = build_in(b, rows->name, 0, rows, member);
 		if (err)
 			return err;
@@ -331,20 +340,24 @@ static int build_variant(struct build *b, const struct field *row, json_object *
 	json_object *type;
 	size_t found = 1;
 	unsigned i;
+	char *end;
 	int err;
 
 	if (!json_object_is_type(o, json_type_object))
 		return refuse(b, "must be an object");
 	while (tag->kind != TAG)
 		tag++;
-	if (!json_object_object_get_ex(o, tag->name, &type) ||
-	    !json_object_is_type(type, json_type_string))
-		return refuse(b, "lacks the string \"%s\"", tag->name);
+	end = enter(b, tag->name, 0);
+	if (!json_object_object_get_ex(o, tag->name, &type))
+		return refuse(b, "is missing");
+	if (!json_object_is_type(type, json_type_string))
+		return refuse(b, "must be a string");
 	for (i = 0; choices[i].name; i++)
 		if (strcmp(choices[i].name, json_object_get_string(type)) == 0)
 			break;
 	if (!choices[i].name)
-		return refuse(b, "has an unknown \"%s\"", tag->name);
+		return refuse(b, "is not one of the words for it");
+	*end = 0;
 	buffer_add_uint(b->out, 1, i);
 	err = build_members(b, choices[i].of, o, &found);
 	if (!err && (size_t)json_object_object_length(o) != found)
@@ -411,28 +424,103 @@ static size_t count_members(json_object *o)
 	return count;
 }
 
-/* The colons outside of strings in valid JSON: one for each member that is written. */
-static size_t count_colons(const char *text, size_t n)
+/* The index of the quote that ends the string which starts at I; N if there is none. */
+static size_t string_end(const char *text, size_t n, size_t i)
 {
-	bool in_string = false;
-	size_t count = 0, i;
+	for (i++; i < n && text[i] != '"'; i++)
+		if (text[i] == '\\')
+			i++;
+	return i < n ? i : n;
+}
+
+/*
+ * Refuse the document for what is at byte AT of TEXT, which is JSON up to there.
+ * The path is that of the value around it.
+ */
+static int refuse_byte(const char *text, size_t at, const char *why, struct error *e)
+{
+	struct {
+		const char *name; /* in an array: null */
+		size_t size;
+		size_t index;
+	} in[JSON_TOKENER_DEFAULT_DEPTH + 1] = { { 0 } };
+	struct build b = { .error = e };
+	const char *string = "";
+	size_t string_size = 0, depth = 0, i, end;
+
+	for (i = 0; i < at; i++) {
+		if (text[i] == '"') {
+			end = string_end(text, at, i);
+			string = text + i + 1;
+			string_size = end - i - 1;
+			i = end;
+		} else if (text[i] == ':') {
+			in[depth].name = string;
+			in[depth].size = string_size;
+		} else if (text[i] == ',') {
+			in[depth].index++;
+		} else if ((text[i] == '{' || text[i] == '[') && depth < JSON_TOKENER_DEFAULT_DEPTH) {
+			in[++depth].name = text[i] == '{' ? "" : NULL;
+			in[depth].size = in[depth].index = 0;
+		} else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
+			depth--;
+		}
+	}
+/* The UTF-16 code unit that the four digits at HEX are. */
+static unsigned utf16_unit(const char *hex)
+{
+	char digits[5] = { hex[0], hex[1], hex[2], hex[3] };
+
+	return (unsigned)strtoul(digits, NULL, 16);
+}
+
+static bool is_minus_zero(const char *text, size_t n)
+{
+	return n > 1 && text[0] == '-' && text[1] == '0' && (n == 2 || !strchr(".eE", text[2]));
+}
+
+/*
+ * Look at the N bytes of valid JSON at TEXT for what the parser would silently
+ * change: half a surrogate pair, and -0.  *COLONS counts those outside of strings:
+ * one for each member that is written.
+ */
+static int scan(const char *text, size_t n, size_t *colons, struct error *e)
+{
+	bool in_string = false, need_low = false;
+	size_t i;
 
 	for (i = 0; i < n; i++) {
+		if (in_string && text[i] == '\\' && text[i + 1] == 'u') {
+			unsigned unit = utf16_unit(text + i + 2);
+
+			if (need_low != (unit >> 10 == 0xdc00 >> 10))
+				break;
+			need_low = unit >> 10 == 0xd800 >> 10;
+			i += 5;
+			continue;
+		}
+		if (need_low)
+			break;
 		if (text[i] == '"')
 			in_string = !in_string;
 		else if (in_string && text[i] == '\\')
 			i++;
 		else if (!in_string && text[i] == ':')
-			count++;
+			++*colons;
+		else if (!in_string && is_minus_zero(text + i, n - i))
+			return error_set(e, EINVAL, "byte %zu: -0 is no number of a snapshot", i);
 	}
-	return count;
+	if (i < n)
+		return error_set(e, EINVAL, "byte %zu: half of a surrogate pair, no character", i);
+	return 0;
 }
 
 int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 {
 	struct json_tokener *t;
 	json_object *o;
-	int err = 0;
+	size_t colons = 0;
+	int err;
 
 	if (n > INT_MAX)
 		return error_set(e, EINVAL, "not a document: more than %d bytes", INT_MAX);
@@ -444,7 +532,9 @@ int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 	if (json_tokener_get_error(t) != json_tokener_success)
 		err = error_set(e, EINVAL, "not JSON: byte %zu: %s", json_tokener_get_parse_end(t),
 				json_tokener_error_desc(json_tokener_get_error(t)));
-	else if (count_members(o) != count_colons(text, n))
+	else
+		err = scan(text, n, &colons, e);
+	if (!err && count_members(o) != colons)
 		err = error_set(e, EINVAL, "an object has a member twice");
 	json_tokener_free(t);
 	if (err)

@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "save.h"
 
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "journal.h"
 
 /* RAM that has to move goes to a multiple of this, which every page size divides. */
 enum { TAIL_ALIGNMENT = 65536 };
@@ -39,18 +44,120 @@ struct layout layout_next(const struct layout *old, uint64_t size)
 	return next;
 }
 
-int save(const struct save *s, int *fd_out, struct error *e)
+bool save_is_unchanged(const struct save *s, const struct beside *b)
 {
-	int err = save_replace(s, true, fd_out, e);
+	struct identity now;
+	struct stat st;
 
-	if (err == -EOPNOTSUPP)
-		err = save_replace(s, false, fd_out, e);
+	if (identity_get(s->fd, &now) || !identity_equal(&now, &s->identity))
+		return false;
+	return !s->fd_is_path ||
+	       (fstatat(b->folder, b->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		st.st_dev == now.device && st.st_ino == now.inode);
+}
+
+int save_write_ram(const struct save *s, int fd)
+{
+	uint8_t page[RAM_PAGE];
+	uint64_t offset = 0, size;
+	int err = 0;
+
+	while (!err && ram_next_written(s->ram, &offset, &size)) {
+		uint64_t end = offset + size;
+
+		for (; !err && offset < end; offset += RAM_PAGE) {
+			size_t take = end - offset < RAM_PAGE ? end - offset : RAM_PAGE;
+
+			err = ram_read(s->ram, page, take, offset);
+			if (!err)
+				err = io_write(fd, page, take, s->new.tail_offset + offset);
+		}
+	}
 	return err;
+}
+
+/* A save whose undoing failed is undone before anything else is done. */
+static int finish_undo(const struct save *s, struct saved *out, struct error *e)
+{
+	struct beside b;
+	int err = beside_open(s->path, &b, e);
+
+	if (err)
+		return err;
+	out->touched = journal_exists(&b) && s->fd_is_path;
+	if (journal_exists(&b))
+		err = s->fd_is_path ? journal_undo(&b, s->fd, e)
+				    : error_set(e, EIO, "there is a journal of another file");
+	beside_close(&b);
+	return err;
+}
+
+int save(const struct save *s, struct saved *out, struct error *e)
+{
+	typedef int way(const struct save *, struct saved *, struct error *);
+	/* A renamed file would leave the other names of the old one behind. */
+	static way *const with_links[] = { save_in_place, NULL };
+	static way *const replacing[] = { save_clone, save_copy, save_in_place, NULL };
+	static way *const all[] = { save_clone, save_in_place, save_copy, NULL };
+	way *const *ways = s->replace ? replacing : all;
+	struct save job = *s;
+	struct stat st;
+	int err;
+
+	if (fstat(s->fd, &st) < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	if (s->fd_is_path && st.st_nlink > 1)
+		ways = with_links;
+	err = finish_undo(s, out, e);
+	if (err)
+		return err;
+	for (; *ways; ways++) {
+		if (out->touched)
+			identity_get(job.fd, &job.identity);
+		err = (*ways)(&job, out, e);
+		if (err != -EOPNOTSUPP)
+			break;
+	}
+	return err;
+}
+
+static int undo(const char *path, const struct beside *b, struct error *e)
+{
+	char name[NAME_MAX + 1];
+	struct stat here, there;
+	int undone = journal_exists(b);
+	int fd = open(path, (undone ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int err = 0;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* for the caller to find out */
+	if (fd < 0)
+		return error_set(e, errno, "a save was interrupted and cannot be undone: %s",
+				 strerror(errno));
+	/* Locked by who is saving it, or not the file of this name any more: not ours to mend. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 || lstat(path, &there) < 0 ||
+	    here.st_ino != there.st_ino || here.st_dev != there.st_dev || !S_ISREG(here.st_mode))
+		undone = 0;
+	else if (undone)
+		err = journal_undo(b, fd, e);
+	else if (!beside_name(b, SAVE_NEW_SUFFIX, name, NULL))
+		unlinkat(b->folder, name, 0);
+	close(fd);
+	return err ? err : undone;
 }
 
 int save_recover(const char *path, struct error *e)
 {
-	(void)path;
-	(void)e;
-	return 0;
+	char name[NAME_MAX + 1];
+	struct beside b;
+	struct stat st;
+	int err = beside_open(path, &b, e);
+
+	if (err)
+		return err;
+	if (journal_exists(&b) || (!beside_name(&b, SAVE_NEW_SUFFIX, name, NULL) &&
+				   fstatat(b.folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0))
+		err = undo(path, &b, e);
+	beside_close(&b);
+	return err;
 }

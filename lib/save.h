@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "beside.h"
 #include "buffer.h"
 #include "error.h"
 #include "ram.h"
@@ -38,35 +39,54 @@ bool identity_equal(const struct identity *a, const struct identity *b);
 struct save {
 	const char *path;  /* to be replaced or made; no symbolic link */
 	int fd;            /* the file that has the old bytes, open to read */
-	bool fd_is_path;   /* FD is what PATH names, else PATH is a new file */
+	bool fd_is_path;   /* FD is what PATH names, and open to write as well; else
+	                      PATH is a new file */
 	struct identity identity; /* of FD, when it was last seen */
 	struct layout old;
 	struct layout new;
 	const struct buffer *container;
-	struct ram *ram; /* null unless pages written to it are to be saved; it lies
-	                    at the tail */
-	bool replace;    /* never in place */
+	struct ram *ram;   /* what is mapped of FD's tail, or null */
+	bool save_ram;     /* the pages written to RAM as well; the caller holds
+	                      writes to it */
+	bool replace;      /* in place only if there is no other way */
+};
+
+/* What a save did. */
+struct saved {
+	int fd;          /* the snapshot: the one from before if it was written in
+	                    place, else a new one, open to read and write and locked
+	                    exclusively, for the caller to close */
+	const char *way; /* for a person */
+	bool touched;    /* FD's file was written to, even if that was undone */
 };
 
 /* The layout of OLD after its container got SIZE bytes (docs/format.md, "Room"). */
 struct layout layout_next(const struct layout *old, uint64_t size);
 
 /*
- * Save.  On success the new snapshot is at PATH, durably; *FD_OUT is a
- * descriptor of it, which is FD itself if the file was written in place, else
- * a new one, open to read and write and locked exclusively, for the caller to
- * close.  On failure the old snapshot is at PATH.  -ESTALE if somebody else
- * changed or replaced it.
+ * Save.  On success the new snapshot is at PATH, durably, and *OUT tells more.  On
+ * failure the old one is at PATH.  -ESTALE if somebody else changed or replaced it.
  */
-int save(const struct save *s, int *fd_out, struct error *e);
+int save(const struct save *s, struct saved *out, struct error *e);
 
-/* The way of saving by a clone or, if CLONE is false, a copy beside, and a rename. */
-int save_replace(const struct save *s, bool clone, int *fd_out, struct error *e);
+/*
+ * The ways.  -EOPNOTSUPP if this one can't be gone here; then nothing has changed.
+ */
+int save_clone(const struct save *s, struct saved *out, struct error *e);
+int save_copy(const struct save *s, struct saved *out, struct error *e);
+int save_in_place(const struct save *s, struct saved *out, struct error *e);
+
+/* For them: whether FD is, unchanged, what the snapshot's name stands for. */
+bool save_is_unchanged(const struct save *s, const struct beside *b);
+
+/* For them: write the pages that were written to RAM to FD, RAM at the new tail. */
+int save_write_ram(const struct save *s, int fd);
 
 /*
  * Bring the snapshot at PATH to the state after its last save that was
  * completed, if one that was not left something beside it.  To be called before
- * the snapshot is opened.
+ * the snapshot is opened.  1 if there was something to undo, 0 if not (or if
+ * the program that is saving is alive and has the snapshot locked), or an error.
  */
 int save_recover(const char *path, struct error *e);
 

@@ -53,31 +53,6 @@ static int copy_rest(const struct save *s, int fd)
 	return err;
 }
 
-static int write_ram(const struct save *s, int fd)
-{
-	uint64_t offset = 0, size;
-	uint8_t *chunk;
-	int err = 0;
-
-	if (!s->ram)
-		return 0;
-	chunk = malloc(RAM_PAGE);
-	if (!chunk)
-		return -ENOMEM;
-	while (!err && ram_next_written(s->ram, &offset, &size)) {
-		for (; size > 0 && !err; offset += RAM_PAGE) {
-			size_t take = size < RAM_PAGE ? size : RAM_PAGE;
-
-			err = ram_read(s->ram, chunk, take, offset);
-			if (!err)
-				err = io_write(fd, chunk, take, s->new.tail_offset + offset);
-			size -= take;
-		}
-	}
-	free(chunk);
-	return err;
-}
-
 static int write_container(const struct save *s, int fd)
 {
 	uint64_t old_end = s->old.container_offset + s->old.container_size;
@@ -132,18 +107,6 @@ static int copy_metadata(int from, int to)
 	return copy_xattrs(from, to);
 }
 
-static bool is_unchanged(const struct save *s, const struct beside *b)
-{
-	struct identity now;
-	struct stat st;
-
-	if (identity_get(s->fd, &now) || !identity_equal(&now, &s->identity))
-		return false;
-	return !s->fd_is_path ||
-	       (fstatat(b->folder, b->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_dev == now.device && st.st_ino == now.inode);
-}
-
 /*
  * Give the new file, durably, the snapshot's name.  The two names are exchanged
  * where that can be done, so that a folder that can't be made durable can be put
@@ -168,59 +131,82 @@ static int take_name(const struct save *s, const struct beside *b, const char *n
 	return err;
 }
 
-int save_replace(const struct save *s, bool clone, int *fd_out, struct error *e)
+/* An error of cloning that says that it can't be done here, rather than that it failed. */
+static bool is_unsupported(int err)
 {
-	char name[NAME_MAX + 1];
-	struct beside b;
-	int fd = -1;
-	int err;
+	return err == -EOPNOTSUPP || err == -EXDEV || err == -EINVAL || err == -ENOTTY ||
+	       err == -ENOSYS;
+}
 
-	err = beside_open(s->path, &b, e);
+static int fill(const struct save *s, int fd, bool clone)
+{
+	int err = clone ? clone_rest(s, fd) : copy_rest(s, fd);
+
+	if (clone && is_unsupported(err))
+		return -EOPNOTSUPP;
+	if (!err)
+		err = write_container(s, fd);
+	if (!err && s->save_ram)
+		err = save_write_ram(s, fd);
 	if (err)
 		return err;
-	err = beside_name(&b, SAVE_NEW_SUFFIX, name, e);
+	/* Who may not give files away can still save in place. */
+	err = copy_metadata(s->fd, fd);
+	return err == -EPERM ? -EOPNOTSUPP : err;
+}
+
+static int replace(const struct save *s, const struct beside *b, bool clone, int *fd_out,
+		   struct error *e)
+{
+	char name[NAME_MAX + 1];
+	int fd, err;
+
+	err = beside_name(b, SAVE_NEW_SUFFIX, name, e);
 	if (err)
-		goto out;
-	if (!is_unchanged(s, &b)) {
-		err = error_set(e, ESTALE, "another program changed the snapshot");
-		goto out;
-	}
-	fd = beside_create(&b, name, e);
-	if (fd < 0) {
-		err = fd;
-		goto out;
-	}
+		return err;
+	if (!save_is_unchanged(s, b))
+		return error_set(e, ESTALE, "another program changed the snapshot");
+	fd = beside_create(b, name, e);
+	if (fd < 0)
+		return fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		err = -errno;
 	if (!err)
-		err = clone ? clone_rest(s, fd) : copy_rest(s, fd);
-	if (err && clone) {
-		/* Only a clone that can't be had at all lets another way be tried. */
-		if (err == -EXDEV || err == -EINVAL || err == -ENOTTY || err == -ENOSYS)
-			err = -EOPNOTSUPP;
-	}
-	if (!err)
-		err = write_container(s, fd);
-	if (!err)
-		err = write_ram(s, fd);
-	if (!err)
-		err = copy_metadata(s->fd, fd);
+		err = fill(s, fd, clone);
 	if (!err)
 		err = io_sync(fd);
-	if (!err && !is_unchanged(s, &b))
+	if (!err && !save_is_unchanged(s, b))
 		err = -ESTALE;
 	if (!err)
-		err = take_name(s, &b, name);
-	if (err) {
-		error_set(e, -err, "cannot write %s beside the snapshot: %s", name, strerror(-err));
-		unlinkat(b.folder, name, 0);
-	} else {
+		err = take_name(s, b, name);
+	if (!err) {
 		*fd_out = fd;
-		fd = -1;
+		return 0;
 	}
-out:
-	if (fd >= 0)
-		close(fd);
+	unlinkat(b->folder, name, 0);
+	close(fd);
+	return error_set(e, -err, "cannot write %s beside the snapshot: %s", name, strerror(-err));
+}
+
+static int save_replace(const struct save *s, bool clone, struct saved *out, struct error *e)
+{
+	struct beside b;
+	int err = beside_open(s->path, &b, e);
+
+	if (err)
+		return err;
+	err = replace(s, &b, clone, &out->fd, e);
 	beside_close(&b);
+	out->way = clone ? "by a clone" : "by a copy";
 	return err;
+}
+
+int save_clone(const struct save *s, struct saved *out, struct error *e)
+{
+	return save_replace(s, true, out, e);
+}
+
+int save_copy(const struct save *s, struct saved *out, struct error *e)
+{
+	return save_replace(s, false, out, e);
 }

@@ -10,12 +10,13 @@
 
 #include "beside.h"
 #include "io.h"
+#include "journal.h"
 #include "save.h"
 
 /* The first try at reading a container reads so many bytes, the next ones more. */
 enum { FIRST_READ = 256 << 10 };
 
-/* Of 10 ms each. */
+/* Each after a pause of 10 ms. */
 enum { LOCK_TRIES = 100 };
 
 struct snapshot {
@@ -28,6 +29,7 @@ struct snapshot {
 	struct stat st;
 	struct identity identity;
 	struct layout layout;
+	const char *way; /* the last save went */
 	struct container *container;
 	struct ram *ram;
 };
@@ -67,10 +69,16 @@ static bool has_name(int fd, const char *path)
 	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
+static void pause_briefly(void)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	nanosleep(&pause, NULL);
+}
+
 /* A daemon ends a little after its unmount: give it time to let go. */
 static int lock_patiently(int fd, int lock)
 {
-	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
 	int tries;
 
 	for (tries = 0; flock(fd, lock | LOCK_NB) < 0; tries++) {
@@ -78,7 +86,7 @@ static int lock_patiently(int fd, int lock)
 			continue;
 		if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
 			return -errno;
-		nanosleep(&pause, NULL);
+		pause_briefly();
 	}
 	return 0;
 }
@@ -193,8 +201,10 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
 	int err = save_recover(s->path, e);
 
-	if (err)
+	if (err < 0)
 		return err;
+	if (err > 0 && options->tell)
+		options->tell("a save was interrupted: it has been undone, the snapshot is as before it");
 	if (options->access == SNAPSHOT_LOOK)
 		s->fd = open_plain(s->path, O_RDONLY, e);
 	else
@@ -223,18 +233,50 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	return err;
 }
 
-int snapshot_open(const char *path, const struct snapshot_options *options,
-		  struct snapshot **out, struct error *e)
+/* Whether no save came between while S was read without a lock. */
+static bool is_settled(const struct snapshot *s)
+{
+	struct identity now;
+	struct beside b;
+	bool settled;
+
+	if (s->fd < 0 || beside_open(s->path, &b, NULL))
+		return true; /* it failed for another reason */
+	settled = !journal_exists(&b) && !identity_get(s->fd, &now) &&
+		  identity_equal(&now, &s->identity) && has_name(s->fd, s->path);
+	beside_close(&b);
+	return settled;
+}
+
+static int open_once(const char *path, const struct snapshot_options *options,
+		     struct snapshot **out, struct error *e)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 	int err;
 
+	*out = s;
 	if (!s)
 		return error_set(e, ENOMEM, "out of memory");
 	s->fd = s->ram_fd = -1;
 	s->replace = options->replace;
 	s->path = realpath(path, NULL);
-	err = s->path ? open_file(s, options, e) : error_set(e, errno, "%s", strerror(errno));
+	return s->path ? open_file(s, options, e) : error_set(e, errno, "%s", strerror(errno));
+}
+
+int snapshot_open(const char *path, const struct snapshot_options *options,
+		  struct snapshot **out, struct error *e)
+{
+	struct snapshot *s;
+	int err = open_once(path, options, &s, e);
+	int tries;
+
+	for (tries = 0; options->access == SNAPSHOT_LOOK && tries < LOCK_TRIES; tries++) {
+		if (!s || is_settled(s))
+			break;
+		snapshot_close(s);
+		pause_briefly();
+		err = open_once(path, options, &s, e);
+	}
 	if (err) {
 		snapshot_close(s);
 		return error_prefix(e, -err, "%s", path);
@@ -293,35 +335,38 @@ uint64_t snapshot_file_size(const struct snapshot *s)
 	return s->layout.file_size;
 }
 
-/* The snapshot is at FD now, with this layout and, if RAM_SAVED, all of its RAM. */
-static void adopt(struct snapshot *s, int fd, const struct layout *layout, bool ram_saved)
+/* Where JOB put the snapshot, it is from now on. */
+static void adopt(struct snapshot *s, const struct save *job, const struct saved *saved)
 {
 	struct error ignored;
-	int err;
+	int err = 0;
 
-	/*
-	 * RAM's bytes are the same in the old file: where they can't be mapped in
-	 * the new one, the old one stays mapped.
-	 */
-	if (snapshot_has_ram_inside(s)) {
-		ram_hold(s->ram);
-		err = ram_rebase(s->ram, fd, layout->tail_offset, layout->file_size, &ignored);
-		if (!err && ram_saved)
-			ram_clean(s->ram);
-		ram_resume(s->ram);
+	if (job->ram) {
+		ram_hold(job->ram);
+		/*
+		 * RAM's bytes are the same in the old file: where they can't be mapped
+		 * in the new one, the old one stays mapped.
+		 */
+		if (saved->fd != s->fd)
+			err = ram_rebase(job->ram, saved->fd, job->new.tail_offset,
+					 job->new.file_size, &ignored);
+		if (!err && job->save_ram)
+			ram_clean(job->ram);
+		ram_resume(job->ram);
 	}
-	if (fd != s->fd)
+	if (saved->fd != s->fd)
 		close(s->fd);
-	s->fd = fd;
+	s->fd = saved->fd;
 	s->fd_is_target = true;
-	s->layout = *layout;
-	identity_get(fd, &s->identity);
+	s->layout = job->new;
+	s->way = saved->way;
 }
 
 int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		  struct error *e)
 {
 	struct buffer container = { 0 };
+	struct saved saved = { .fd = -1 };
 	struct save job = {
 		.path = s->target,
 		.fd = s->fd,
@@ -329,10 +374,11 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		.identity = s->identity,
 		.old = s->layout,
 		.container = &container,
-		.ram = with_ram && snapshot_has_ram_inside(s) ? s->ram : NULL,
+		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
+		.save_ram = with_ram && snapshot_has_ram_inside(s),
 		.replace = s->replace,
 	};
-	int err, fd;
+	int err;
 
 	container_encode(s->container, pending, &container);
 	if (container.failed) {
@@ -340,15 +386,23 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		return error_set(e, ENOMEM, "%s: out of memory", s->target);
 	}
 	job.new = layout_next(&s->layout, container.size);
-	if (job.ram)
+	if (job.save_ram)
 		ram_hold_writes(job.ram);
-	err = save(&job, &fd, e);
+	err = save(&job, &saved, e);
 	if (!err)
-		adopt(s, fd, &job.new, job.ram != NULL);
-	if (job.ram)
+		adopt(s, &job, &saved);
+	if (job.save_ram)
 		ram_resume_writes(job.ram);
+	/* Not else: what another program did must stay noticed. */
+	if (!err || saved.touched)
+		identity_get(s->fd, &s->identity);
 	buffer_free(&container);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
+}
+
+const char *snapshot_way(const struct snapshot *s)
+{
+	return s->way;
 }
 
 int snapshot_rescue(struct snapshot *s, struct error *e)
@@ -380,54 +434,5 @@ int snapshot_rescue(struct snapshot *s, struct error *e)
 	beside_close(&b);
 out:
 	buffer_free(&container);
-	return err;
-}
-
-int snapshot_build(const char *path, const struct buffer *container,
-		   uint64_t container_offset, int ram_fd, uint64_t ram_offset,
-		   uint64_t mem_size, struct error *e)
-{
-	char name[NAME_MAX + 1];
-	struct layout layout = { .container_offset = container_offset, .tail_offset = ram_offset };
-	struct beside b;
-	struct stat st;
-	int err, fd;
-
-	layout.file_size = ram_fd < 0 ? ram_offset : ram_offset + mem_size;
-	layout = layout_next(&layout, container->size);
-	err = beside_open(path, &b, e);
-	if (err)
-		return err;
-	err = beside_name(&b, SAVE_NEW_SUFFIX, name, e);
-	fd = err ? err : beside_create(&b, name, e);
-	if (fd < 0) {
-		beside_close(&b);
-		return fd;
-	}
-	/* As any program makes a file, or as the one that it replaces was. */
-	if (fstatat(b.folder, b.name, &st, 0) < 0) {
-		st.st_mode = umask(0);
-		umask(st.st_mode);
-		st.st_mode = 0666 & ~st.st_mode;
-	}
-	err = io_truncate(fd, layout.file_size);
-	if (!err)
-		err = io_write(fd, container->bytes, container->size, container_offset);
-	if (!err && ram_fd >= 0)
-		err = io_copy(ram_fd, 0, fd, layout.tail_offset, mem_size);
-	if (!err && fchmod(fd, st.st_mode & 0777) < 0)
-		err = -errno;
-	if (!err)
-		err = io_sync(fd);
-	if (!err && renameat(b.folder, name, b.folder, b.name) < 0)
-		err = -errno;
-	if (err) {
-		error_set(e, -err, "%s: %s", name, strerror(-err));
-		unlinkat(b.folder, name, 0);
-	} else {
-		err = io_sync(b.folder);
-	}
-	close(fd);
-	beside_close(&b);
 	return err;
 }

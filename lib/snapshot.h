@@ -25,6 +25,7 @@ struct snapshot_options {
 	const char *ram_file; /* RAM is in this file; null: in the snapshot */
 	bool replace;         /* never save in place */
 	struct region_options region;
+	void (*tell)(const char *text); /* a line for the person, or null */
 };
 
 struct snapshot;
@@ -62,20 +63,13 @@ uint64_t snapshot_file_size(const struct snapshot *s);
 int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		  struct error *e);
 
+/* The way that the last save went, for a person; null before the first. */
+const char *snapshot_way(const struct snapshot *s);
+
 /*
  * Keep the container with its edits beside the snapshot, as SNAPSHOT.smfs-recovered,
  * after a save that failed.
  */
 int snapshot_rescue(struct snapshot *s, struct error *e);
-
-/*
- * Write a new snapshot to PATH, in place of what is there: CONTAINER at
- * CONTAINER_OFFSET, and, if RAM_FD is not negative, MEM_SIZE bytes of that file
- * at RAM_OFFSET or, where the container does not fit before it, at the next
- * multiple of 64 KiB.
- */
-int snapshot_build(const char *path, const struct buffer *container,
-		   uint64_t container_offset, int ram_fd, uint64_t ram_offset,
-		   uint64_t mem_size, struct error *e);
 
 #endif

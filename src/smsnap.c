@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "build.h"
 #include "guard.h"
 #include "json.h"
 #include "le.h"
@@ -129,21 +130,17 @@ static int read_all(const char *path, struct buffer *out, struct error *e)
 }
 
 /*
- * Take the number NAME out of the document TOP, which may lack it, to *OUT; and
- * tell in *NONE, if that is not null, that it is missing or null.
+ * Take the number NAME out of the document TOP to *OUT, which stays as it is
+ * where TOP has none; NULL_TOO: null is none.
  */
-static int take_number(json_object *top, const char *name, uint64_t *out, bool *none,
+static int take_number(json_object *top, const char *name, bool null_too, uint64_t *out,
 		       struct error *e)
 {
 	json_object *o;
 
-	*out = 0;
-	if (none)
-		*none = false;
-	if (!json_object_object_get_ex(top, name, &o) || (!o && none)) {
-		if (none)
-			*none = true;
-	} else {
+	if (!json_object_object_get_ex(top, name, &o))
+		return 0;
+	if (o || !null_too) {
 		if (!json_object_is_type(o, json_type_int) || json_object_get_int64(o) < 0 ||
 		    json_object_get_uint64(o) > INT64_MAX)
 			return error_set(e, EINVAL, "%s: is not a number of bytes", name);
@@ -156,29 +153,58 @@ static int take_number(json_object *top, const char *name, uint64_t *out, bool *
 struct document {
 	uint64_t container_offset;
 	uint64_t ram_offset;
-	bool no_ram;
+	uint64_t file_size;
 	struct buffer container;
+	uint64_t mem_size; /* as the container has it */
 };
+
+/* The encoded container of D tells its mem_size. */
+static int read_mem_size(struct document *d, struct error *e)
+{
+	struct container *c;
+	uint8_t *bytes = malloc(d->container.size);
+	int err;
+
+	if (!bytes)
+		return error_set(e, ENOMEM, "out of memory");
+	memcpy(bytes, d->container.bytes, d->container.size);
+	err = container_decode(bytes, d->container.size, 0, &c, e);
+	if (err) {
+		free(bytes);
+		return err;
+	}
+	d->mem_size = container_mem_size(c);
+	container_free(c);
+	return 0;
+}
+
+/* What dump tells of the file is taken from the document TOP; the rest is the container. */
+static int take_document(json_object *top, struct document *d, struct error *e)
+{
+	int err;
+
+	if (!json_object_is_type(top, json_type_object))
+		return error_set(e, EINVAL, ".: must be an object");
+	err = take_number(top, CONTAINER_OFFSET, false, &d->container_offset, e);
+	if (!err)
+		err = take_number(top, RAM_OFFSET, true, &d->ram_offset, e);
+	if (!err)
+		err = take_number(top, FILE_SIZE, false, &d->file_size, e);
+	if (!err)
+		err = json_to_container(top, &d->container, e);
+	return err ? err : read_mem_size(d, e);
+}
 
 static int read_document(const char *path, struct document *d, struct error *e)
 {
 	struct buffer text = { 0 };
 	json_object *top = NULL;
-	uint64_t file_size;
 	int err = read_all(path, &text, e);
 
 	if (!err) {
 		err = json_parse((char *)text.bytes, text.size, &top, e);
-		if (!err && !json_object_is_type(top, json_type_object))
-			err = error_set(e, EINVAL, ".: must be an object");
 		if (!err)
-			err = take_number(top, CONTAINER_OFFSET, &d->container_offset, NULL, e);
-		if (!err)
-			err = take_number(top, RAM_OFFSET, &d->ram_offset, &d->no_ram, e);
-		if (!err)
-			err = take_number(top, FILE_SIZE, &file_size, NULL, e);
-		if (!err)
-			err = json_to_container(top, &d->container, e);
+			err = take_document(top, d, e);
 		if (err)
 			error_prefix(e, -err, "%s", path);
 	}
@@ -188,30 +214,16 @@ static int read_document(const char *path, struct document *d, struct error *e)
 }
 
 /* Open RAM, which must be just as long as the document D says. */
-static int open_ram(const char *path, const struct document *d, uint64_t *mem_size,
-		    struct error *e)
+static int open_ram(const char *path, const struct document *d, struct error *e)
 {
-	struct container *c;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	uint8_t *bytes = malloc(d->container.size);
-	int fd;
 
-	if (!bytes)
-		return error_set(e, ENOMEM, "out of memory");
-	memcpy(bytes, d->container.bytes, d->container.size);
-	fd = container_decode(bytes, d->container.size, 0, &c, e);
-	if (fd < 0) {
-		free(bytes);
-		return fd;
-	}
-	*mem_size = container_mem_size(c);
-	container_free(c);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		error_set(e, errno, "ram %s: %s", path, strerror(errno));
-	} else if ((uint64_t)st.st_size != *mem_size) {
+	} else if ((uint64_t)st.st_size != d->mem_size) {
 		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
-			  (uint64_t)st.st_size, *mem_size);
+			  (uint64_t)st.st_size, d->mem_size);
 	} else if (d->ram_offset % (uint64_t)sysconf(_SC_PAGESIZE)) {
 		error_set(e, EINVAL, "ram_offset: is not a multiple of the page size");
 	} else {
@@ -225,23 +237,26 @@ static int open_ram(const char *path, const struct document *d, uint64_t *mem_si
 static int build(const char *path, const struct arguments *a)
 {
 	struct document d = { 0 };
+	struct build_parts parts = { .container = &d.container, .ram_fd = -1 };
 	struct error e = { 0 };
-	uint64_t mem_size = 0;
-	int ram = -1;
 	int err = read_document(path, &d, &e);
 
 	if (!err && a->ram) {
-		ram = open_ram(a->ram, &d, &mem_size, &e);
-		err = ram < 0 ? ram : 0;
+		parts.ram_fd = open_ram(a->ram, &d, &e);
+		err = parts.ram_fd < 0 ? parts.ram_fd : 0;
 	}
 	if (!err) {
-		err = snapshot_build(a->output, &d.container, d.container_offset, ram,
-				     d.ram_offset, mem_size, &e);
+		parts.container_offset = d.container_offset;
+		parts.mem_size = d.mem_size;
+		parts.ram_offset = a->ram ? d.ram_offset : 0;
+		/* Where there is RAM, what follows the container follows from it. */
+		parts.file_size = d.mem_size ? 0 : d.file_size;
+		err = build_snapshot(a->output, &parts, &e);
 		if (err)
 			error_prefix(&e, -err, "%s", a->output);
 	}
-	if (ram >= 0)
-		close(ram);
+	if (parts.ram_fd >= 0)
+		close(parts.ram_fd);
 	buffer_free(&d.container);
 	return err ? complain(WRONG_INPUT, e.text) : 0;
 }

@@ -20,8 +20,9 @@ SMSNAP=${SMSNAP:-$top/smsnap}
 
 say() { printf '%s\n' "$*"; }
 
+# With the line of the test that called, through whatever functions.
 fail() {
-	printf 'FAIL: %s\n' "$*" >&2
+	printf 'FAIL: line %s: %s\n' "${BASH_LINENO[*]: -2:1}" "$*" >&2
 	exit 1
 }
 

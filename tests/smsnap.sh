@@ -19,7 +19,7 @@ for arguments in '' 'dump' 'build' 'unknown x' "dump $full $full" "build $tmp/fu
 	same "standard output" "" "$(cat "$tmp/out")"
 done
 expect_status 0 "$SMSNAP" -h
-matches "-h" 'dump SNAPSHOT' "$(cat "$tmp/out")"
+matches "-h" 'dump .*SNAPSHOT' "$(cat "$tmp/out")"
 expect_status 0 "$SMSNAP" -V
 matches "-V" '[0-9]' "$(cat "$tmp/out")"
 
@@ -150,10 +150,13 @@ wrong 'listeners[1].family' 'd["listeners"][1]["family"] = 65536'
 wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = 65536'
 wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = "80"'
 wrong 'listeners[1].inet_port' 'del d["listeners"][1]["inet_port"]'
-wrong container_offset 'del d["container_offset"]'
 wrong container_offset 'd["container_offset"] = "x"'
-wrong ram_offset 'del d["ram_offset"]'
+wrong container_offset 'd["container_offset"] = None'
+wrong container_offset 'd["container_offset"] = -1'
+wrong ram_offset 'd["ram_offset"] = True'
+wrong ram_offset 'd["ram_offset"] = 1 << 63'
 wrong file_size 'd["file_size"] = -1'
+wrong file_size 'd["file_size"] = 0.5'
 
 # The fields of another variant are not those of this one.
 wrong 'devices[0].backing.mount' 'd["devices"][0]["backing"]["type"] = "volume"'

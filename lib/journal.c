@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+#include "journal.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "le.h"
+#include "save.h"
+
+/* The header's fields, by offset; then ranges (offset, size, bytes); then a u32 checksum. */
+enum {
+	AT_MAGIC = 0,
+	AT_VERSION = 8,      /* u32 */
+	AT_BIRTH_NSEC = 12,  /* u32 */
+	AT_BIRTH_SEC = 16,   /* u64; both 0 where the file system does not tell */
+	AT_INODE = 24,       /* u64 */
+	AT_OLD_SIZE = 32,    /* u64 */
+	AT_NEW_SIZE = 40,    /* u64 */
+	AT_INSERT_OFFSET = 48, /* u64 */
+	AT_INSERT_SIZE = 56, /* u64 */
+	HEADER_SIZE = 64,
+	RANGE_SIZE = 16,
+	CHECKSUM_SIZE = 4,
+};
+
+static const uint8_t MAGIC[8] = "SMFSUNDO";
+enum { JOURNAL_VERSION = 1, CHUNK = 1 << 16 };
+
+/* CRC-32C, the polynomial 0x1edc6f41 reflected. */
+static uint32_t checksum(uint32_t crc, const uint8_t *p, size_t n)
+{
+	static const uint32_t nibble[16] = {
+		0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3,
+		0x61c69362, 0x7198540d, 0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+		0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,
+	};
+
+	crc = ~crc;
+	for (; n > 0; p++, n--) {
+		crc = crc >> 4 ^ nibble[(crc ^ *p) & 15];
+		crc = crc >> 4 ^ nibble[(crc ^ *p >> 4) & 15];
+	}
+	return ~crc;
+}
+
+/* What tells FD's file from all others that may get its name. */
+static int put_identity(int fd, uint8_t header[HEADER_SIZE])
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st) < 0)
+		return -errno;
+	le_put(header + AT_INODE, 8, st.stx_ino);
+	if (st.stx_mask & STATX_BTIME) {
+		le_put(header + AT_BIRTH_SEC, 8, (uint64_t)st.stx_btime.tv_sec);
+		le_put(header + AT_BIRTH_NSEC, 4, st.stx_btime.tv_nsec);
+	}
+	return 0;
+}
+
+bool journal_exists(const struct beside *b)
+{
+	char name[NAME_MAX + 1];
+	struct stat st;
+
+	return !beside_name(b, JOURNAL_SUFFIX, name, NULL) &&
+	       fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/*
+ * Writing
+ */
+
+struct writer {
+	int fd;
+	uint64_t at;
+	uint32_t crc;
+};
+
+static int add(struct writer *w, const uint8_t *p, size_t n)
+{
+	int err = io_write(w->fd, p, n, w->at);
+
+	w->crc = checksum(w->crc, p, n);
+	w->at += n;
+	return err;
+}
+
+static int add_range(struct writer *w, int fd, struct journal_range range)
+{
+	uint8_t head[RANGE_SIZE];
+	uint8_t *chunk;
+	int err;
+
+	le_put(head, 8, range.offset);
+	le_put(head + 8, 8, range.size);
+	err = add(w, head, sizeof(head));
+	chunk = malloc(CHUNK);
+	if (!chunk)
+		return -ENOMEM;
+	while (!err && range.size > 0) {
+		size_t take = range.size < CHUNK ? range.size : CHUNK;
+
+		err = io_read(fd, chunk, take, range.offset);
+		if (!err)
+			err = add(w, chunk, take);
+		range.offset += take;
+		range.size -= take;
+	}
+	free(chunk);
+	return err;
+}
+
+static int write_all(int journal, int fd, const struct journal_plan *plan)
+{
+	struct writer w = { .fd = journal };
+	uint8_t header[HEADER_SIZE] = { 0 };
+	uint8_t sum[CHECKSUM_SIZE];
+	size_t i;
+	int err;
+
+	memcpy(header + AT_MAGIC, MAGIC, sizeof(MAGIC));
+	le_put(header + AT_VERSION, 4, JOURNAL_VERSION);
+	le_put(header + AT_OLD_SIZE, 8, plan->old_size);
+	le_put(header + AT_NEW_SIZE, 8, plan->new_size);
+	le_put(header + AT_INSERT_OFFSET, 8, plan->insert_offset);
+	le_put(header + AT_INSERT_SIZE, 8, plan->insert_size);
+	err = put_identity(fd, header);
+	if (!err)
+		err = add(&w, header, sizeof(header));
+	for (i = 0; i < plan->range_count && !err; i++)
+		err = add_range(&w, fd, plan->ranges[i]);
+	le_put(sum, sizeof(sum), w.crc);
+	if (!err)
+		err = io_write(journal, sum, sizeof(sum), w.at);
+	return err ? err : io_sync(journal);
+}
+
+/* The journal's name, and the one that files of ours have while they have no meaning. */
+static int names(const struct beside *b, char name[NAME_MAX + 1], char spare[NAME_MAX + 1],
+		 struct error *e)
+{
+	int err = beside_name(b, JOURNAL_SUFFIX, name, e);
+
+	return err ? err : beside_name(b, SAVE_NEW_SUFFIX, spare, e);
+}
+
+int journal_write(const struct beside *b, int fd, const struct journal_plan *plan,
+		  struct error *e)
+{
+	char name[NAME_MAX + 1], spare[NAME_MAX + 1];
+	int journal, err;
+
+	err = names(b, name, spare, e);
+	if (err)
+		return err;
+	journal = beside_create(b, spare, e);
+	if (journal < 0)
+		return journal;
+	err = write_all(journal, fd, plan);
+	close(journal);
+	/* Whole before it has its name, and named before anything it undoes is done. */
+	if (!err && renameat(b->folder, spare, b->folder, name) < 0)
+		err = -errno;
+	if (err) {
+		unlinkat(b->folder, spare, 0);
+	} else {
+		err = io_sync(b->folder);
+		if (err)
+			unlinkat(b->folder, name, 0);
+	}
+	return err ? error_set(e, -err, "cannot write %s beside the snapshot: %s", name,
+			       strerror(-err))
+		   : 0;
+}
+
+int journal_commit(const struct beside *b, struct error *e)
+{
+	char name[NAME_MAX + 1], spare[NAME_MAX + 1];
+	int err = names(b, name, spare, e);
+
+	if (err)
+		return err;
+	/* Not removed yet: it can have its name back if the folder can't be made durable. */
+	if (renameat(b->folder, name, b->folder, spare) < 0)
+		return error_set(e, errno, "cannot take away %s: %s", name, strerror(errno));
+	err = io_sync(b->folder);
+	if (err) {
+		renameat(b->folder, spare, b->folder, name);
+		return error_set(e, -err, "cannot take away %s: %s", name, strerror(-err));
+	}
+	unlinkat(b->folder, spare, 0);
+	return 0;
+}
+
+/*
+ * Undoing
+ */
+
+struct reader {
+	int fd;
+	uint64_t size; /* without the checksum */
+	uint8_t header[HEADER_SIZE];
+};
+
+/* That the journal is whole. */
+static int verify(struct reader *r, struct error *e)
+{
+	uint8_t *chunk = malloc(CHUNK);
+	uint64_t at = 0;
+	uint32_t crc = 0;
+	int err = chunk ? 0 : -ENOMEM;
+
+	while (!err && at < r->size) {
+		size_t take = r->size - at < CHUNK ? r->size - at : CHUNK;
+
+		err = io_read(r->fd, chunk, take, at);
+		if (!err)
+			crc = checksum(crc, chunk, take);
+		at += take;
+	}
+	if (!err)
+		err = io_read(r->fd, chunk, CHECKSUM_SIZE, r->size);
+	if (err)
+		error_set(e, -err, "%s", strerror(-err));
+	else if (le_get(chunk, CHECKSUM_SIZE) != crc)
+		err = error_set(e, EBADMSG, "is damaged");
+	free(chunk);
+	return err;
+}
+
+/* That the journal is of the file FD of SIZE bytes, whatever a save had done to it. */
+static int check_owner(const struct reader *r, int fd, uint64_t size, struct error *e)
+{
+	uint8_t mine[HEADER_SIZE] = { 0 };
+	uint64_t old_size = le_get(r->header + AT_OLD_SIZE, 8);
+	uint64_t new_size = le_get(r->header + AT_NEW_SIZE, 8);
+	uint64_t inserted = le_get(r->header + AT_INSERT_SIZE, 8);
+	uint64_t low = old_size < new_size ? old_size : new_size;
+	uint64_t high = old_size < new_size ? new_size : old_size;
+	int err = put_identity(fd, mine);
+
+	if (err)
+		return error_set(e, -err, "%s", strerror(-err));
+	if (memcmp(mine + AT_BIRTH_NSEC, r->header + AT_BIRTH_NSEC, AT_OLD_SIZE - AT_BIRTH_NSEC) ||
+	    size < low || size > high || (inserted && size != low && size != high))
+		return error_set(e, EBADMSG,
+				 "belongs to another file; remove it if this snapshot is the right one");
+	return 0;
+}
+
+static int open_journal(struct reader *r, const struct beside *b, const char *name,
+			struct error *e)
+{
+	struct stat st;
+	int err;
+
+	r->fd = openat(b->folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	if (r->fd < 0 || fstat(r->fd, &st) < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_size < HEADER_SIZE + CHECKSUM_SIZE)
+		return error_set(e, EBADMSG, "is damaged");
+	r->size = (uint64_t)st.st_size - CHECKSUM_SIZE;
+	err = io_read(r->fd, r->header, HEADER_SIZE, 0);
+	if (err)
+		return error_set(e, -err, "%s", strerror(-err));
+	if (memcmp(r->header + AT_MAGIC, MAGIC, sizeof(MAGIC)) != 0 ||
+	    le_get(r->header + AT_VERSION, 4) != JOURNAL_VERSION)
+		return error_set(e, EBADMSG, "is not a journal that this version knows");
+	return verify(r, e);
+}
+
+static int put_back(const struct reader *r, int fd, uint64_t at, uint64_t offset, uint64_t size,
+		    uint8_t *chunk)
+{
+	int err = 0;
+
+	while (!err && size > 0) {
+		size_t take = size < CHUNK ? size : CHUNK;
+
+		err = io_read(r->fd, chunk, take, at);
+		if (!err)
+			err = io_write(fd, chunk, take, offset);
+		at += take;
+		offset += take;
+		size -= take;
+	}
+	return err;
+}
+
+static int put_all_back(const struct reader *r, int fd)
+{
+	uint64_t old_size = le_get(r->header + AT_OLD_SIZE, 8);
+	uint64_t at = HEADER_SIZE;
+	uint8_t *chunk = malloc(CHUNK);
+	int err = chunk ? 0 : -ENOMEM;
+
+	while (!err && at < r->size) {
+		uint64_t offset, size;
+
+		if (r->size - at < RANGE_SIZE) {
+			err = -EBADMSG;
+			break;
+		}
+		err = io_read(r->fd, chunk, RANGE_SIZE, at);
+		offset = le_get(chunk, 8);
+		size = le_get(chunk + 8, 8);
+		at += RANGE_SIZE;
+		if (!err && (size > r->size - at || offset > old_size || size > old_size - offset))
+			err = -EBADMSG;
+		if (!err)
+			err = put_back(r, fd, at, offset, size, chunk);
+		at += size;
+	}
+	free(chunk);
+	return err;
+}
+
+static int collapse(int fd, uint64_t offset, uint64_t size)
+{
+	while (fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, (off_t)offset, (off_t)size) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int undo(const struct reader *r, int fd, uint64_t size)
+{
+	uint64_t old_size = le_get(r->header + AT_OLD_SIZE, 8);
+	uint64_t inserted = le_get(r->header + AT_INSERT_SIZE, 8);
+	int err = 0;
+
+	if (inserted && size == old_size + inserted)
+		err = collapse(fd, le_get(r->header + AT_INSERT_OFFSET, 8), inserted);
+	if (!err)
+		err = put_all_back(r, fd);
+	if (!err)
+		err = io_truncate(fd, old_size);
+	return err ? err : io_sync(fd);
+}
+
+int journal_undo(const struct beside *b, int fd, struct error *e)
+{
+	char name[NAME_MAX + 1];
+	struct reader r = { .fd = -1 };
+	struct stat st;
+	int err = beside_name(b, JOURNAL_SUFFIX, name, e);
+
+	if (err)
+		return err;
+	if (fstat(fd, &st) < 0)
+		err = error_set(e, errno, "%s", strerror(errno));
+	if (!err)
+		err = open_journal(&r, b, name, e);
+	if (!err)
+		err = check_owner(&r, fd, (uint64_t)st.st_size, e);
+	if (!err) {
+		err = undo(&r, fd, (uint64_t)st.st_size);
+		if (err)
+			error_set(e, -err, "cannot put back what it holds: %s", strerror(-err));
+	}
+	if (r.fd >= 0)
+		close(r.fd);
+	if (err)
+		return error_prefix(e, -err, "%s", name);
+	/* Durably: it must not come back once another program has changed the snapshot. */
+	if (unlinkat(b->folder, name, 0) < 0)
+		return error_set(e, errno, "cannot remove %s: %s", name, strerror(errno));
+	err = io_sync(b->folder);
+	return err ? error_set(e, -err, "cannot remove %s: %s", name, strerror(-err)) : 0;
+}

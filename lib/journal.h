@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The undo journal of a save in place: what the snapshot was before
+ * (docs/saving.md, "The undo journal").
+ *
+ * A journal that has its name is whole, and as long as it has it the snapshot's
+ * bytes may be old, new or both; with the journal undone they are the old ones.
+ */
+#ifndef SMFS_JOURNAL_H
+#define SMFS_JOURNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "beside.h"
+
+#define JOURNAL_SUFFIX ".smfs-undo"
+
+/* Bytes of the snapshot as it is, by offset, that will be written over. */
+struct journal_range {
+	uint64_t offset;
+	uint64_t size;
+};
+
+struct journal_plan {
+	uint64_t old_size; /* of the file */
+	uint64_t new_size;
+	uint64_t insert_offset; /* where a range is to be inserted */
+	uint64_t insert_size;   /* 0: none is */
+	const struct journal_range *ranges;
+	size_t range_count;
+};
+
+/* Whether there is a journal beside the snapshot. */
+bool journal_exists(const struct beside *b);
+
+/*
+ * Write the journal of PLAN for the snapshot open as FD, durably, under its
+ * name.  On failure there is none.
+ */
+int journal_write(const struct beside *b, int fd, const struct journal_plan *plan,
+		  struct error *e);
+
+/*
+ * The snapshot is as it is to be, durably: take away the journal, durably.  On
+ * failure the journal is there, and its save is to be undone.
+ */
+int journal_commit(const struct beside *b, struct error *e);
+
+/*
+ * Undo the save that left its journal for the snapshot open to read and write as
+ * FD, and remove the journal.  It can be stopped at any point, and done again.
+ * -EBADMSG for a journal that is damaged or is not this file's; then nothing is
+ * changed.
+ */
+int journal_undo(const struct beside *b, int fd, struct error *e);
+
+#endif

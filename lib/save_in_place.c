@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* Saving by writing over the snapshot, with a journal that can undo it. */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "journal.h"
+#include "save.h"
+
+/* What is written where. */
+struct change {
+	const uint8_t *bytes; /* the new ones */
+	uint64_t offset;
+	uint64_t size;
+};
+
+static bool tail_moves(const struct save *s)
+{
+	return s->old.tail_offset < s->old.file_size && s->new.tail_offset != s->old.tail_offset;
+}
+
+static uint64_t container_end(const struct layout *l)
+{
+	return l->container_offset + l->container_size;
+}
+
+/*
+ * The container and, where it got shorter, zeros after it as far as the old one
+ * went and the file goes.
+ */
+static int new_bytes(const struct save *s, struct buffer *out)
+{
+	uint64_t end = container_end(&s->old);
+
+	buffer_add(out, s->container->bytes, s->container->size);
+	if (end > container_end(&s->new) && s->new.file_size > container_end(&s->new))
+		buffer_add(out, NULL, end - container_end(&s->new));
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* Bytes that the snapshot has from its container's offset on, at most N, in *OUT. */
+static int old_bytes(const struct save *s, uint64_t n, struct buffer *out)
+{
+	uint64_t left = s->old.tail_offset - s->old.container_offset;
+
+	buffer_add(out, NULL, n < left ? n : left);
+	if (out->failed)
+		return -ENOMEM;
+	return io_read(s->fd, out->bytes, out->size, s->old.container_offset);
+}
+
+/* Leave out of C what is the same before and after. */
+static void trim(struct change *c, const struct buffer *old, uint64_t container_offset)
+{
+	uint64_t same = old->size < c->size ? old->size : c->size;
+	uint64_t skip = 0;
+
+	if (old->size == c->size)
+		while (c->size > 0 && old->bytes[c->size - 1] == c->bytes[c->size - 1])
+			c->size--;
+	if (same > c->size)
+		same = c->size;
+	while (skip < same && old->bytes[skip] == c->bytes[skip])
+		skip++;
+	c->bytes += skip;
+	c->size -= skip;
+	c->offset = container_offset + skip;
+}
+
+/* Add a range to the array in RANGES, which the file has at least a part of. */
+static void add_range(struct buffer *ranges, uint64_t offset, uint64_t end, uint64_t file_size)
+{
+	struct journal_range range = { offset, (end < file_size ? end : file_size) - offset };
+
+	if (offset < end && offset < file_size)
+		buffer_add(ranges, &range, sizeof(range));
+}
+
+/* What the journal must hold, the ranges in *RANGES. */
+static int plan(const struct save *s, const struct change *c, struct buffer *ranges,
+		struct journal_plan *p)
+{
+	uint64_t offset = 0, size;
+	bool moves = tail_moves(s);
+
+	/* What is inserted was not there before. */
+	add_range(ranges, c->offset, c->offset + c->size,
+		  moves ? s->old.tail_offset : s->old.file_size);
+	/* What is cut off will be. */
+	add_range(ranges, s->new.file_size, s->old.file_size, s->old.file_size);
+	while (s->save_ram && ram_next_written(s->ram, &offset, &size)) {
+		uint64_t at = s->old.tail_offset + offset;
+
+		add_range(ranges, at, at + size, s->old.file_size);
+		offset += size;
+	}
+	*p = (struct journal_plan){
+		.old_size = s->old.file_size,
+		.new_size = s->new.file_size,
+		.insert_offset = s->old.tail_offset,
+		.insert_size = moves ? s->new.tail_offset - s->old.tail_offset : 0,
+		.ranges = (const struct journal_range *)ranges->bytes,
+		.range_count = ranges->size / sizeof(struct journal_range),
+	};
+	return ranges->failed ? -ENOMEM : 0;
+}
+
+static int insert(const struct save *s)
+{
+	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
+
+	while (fallocate(s->fd, FALLOC_FL_INSERT_RANGE, (off_t)s->old.tail_offset, size) < 0)
+		if (errno != EINTR)
+			return errno == ENOTSUP || errno == EINVAL || errno == ENOSYS
+				       ? -EOPNOTSUPP
+				       : -errno;
+	return 0;
+}
+
+/* Move the tail, and the mapping of it along.  Nobody may look meanwhile. */
+static int move_tail(const struct save *s, struct error *e)
+{
+	int err;
+
+	if (s->ram)
+		ram_hold(s->ram);
+	err = insert(s);
+	if (err)
+		error_set(e, -err, "cannot insert a range: %s", strerror(-err));
+	else if (s->ram)
+		err = ram_rebase(s->ram, s->fd, s->new.tail_offset, s->new.file_size, e);
+	if (s->ram)
+		ram_resume(s->ram);
+	return err;
+}
+
+static int write_changes(const struct save *s, const struct change *c)
+{
+	int err = io_write(s->fd, c->bytes, c->size, c->offset);
+
+	if (!err && !tail_moves(s) && s->new.file_size != s->old.file_size)
+		err = io_truncate(s->fd, s->new.file_size);
+	if (!err && s->save_ram)
+		err = save_write_ram(s, s->fd);
+	return err ? err : io_sync(s->fd);
+}
+
+/* Back to the old snapshot.  Where that fails the journal stays. */
+static void take_back(const struct save *s, const struct beside *b)
+{
+	struct error ignored;
+	bool hold = s->ram && tail_moves(s);
+
+	if (hold)
+		ram_hold(s->ram);
+	journal_undo(b, s->fd, &ignored);
+	if (hold) {
+		ram_rebase(s->ram, s->fd, s->old.tail_offset, s->old.file_size, &ignored);
+		ram_resume(s->ram);
+	}
+}
+
+static int write_journalled(const struct save *s, const struct beside *b,
+			    const struct change *c, const struct journal_plan *p,
+			    struct saved *out, struct error *e)
+{
+	int err = journal_write(b, s->fd, p, e);
+
+	if (err)
+		return err;
+	out->touched = true;
+	if (tail_moves(s))
+		err = move_tail(s, e);
+	if (!err) {
+		err = write_changes(s, c);
+		if (err)
+			error_set(e, -err, "cannot write: %s", strerror(-err));
+	}
+	if (!err)
+		err = journal_commit(b, e);
+	if (err)
+		take_back(s, b);
+	return err;
+}
+
+int save_in_place(const struct save *s, struct saved *out, struct error *e)
+{
+	struct buffer bytes = { 0 }, old = { 0 }, ranges = { 0 };
+	struct journal_plan p;
+	struct change c;
+	struct beside b;
+	int err;
+
+	if (!s->fd_is_path)
+		return error_set(e, EOPNOTSUPP, "a new file can't be written in place");
+	err = beside_open(s->path, &b, e);
+	if (err)
+		return err;
+	if (!save_is_unchanged(s, &b)) {
+		err = error_set(e, ESTALE, "another program changed the snapshot");
+		goto out;
+	}
+	err = new_bytes(s, &bytes);
+	c = (struct change){ .bytes = bytes.bytes, .size = bytes.size };
+	if (!err)
+		err = old_bytes(s, bytes.size, &old);
+	if (!err) {
+		trim(&c, &old, s->old.container_offset);
+		err = plan(s, &c, &ranges, &p);
+	}
+	if (err)
+		error_set(e, -err, "%s", strerror(-err));
+	else
+		err = write_journalled(s, &b, &c, &p, out, e);
+	out->fd = s->fd;
+	out->way = "in place";
+out:
+	buffer_free(&ranges);
+	buffer_free(&old);
+	buffer_free(&bytes);
+	beside_close(&b);
+	return err;
+}
