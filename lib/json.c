@@ -424,48 +424,65 @@ static size_t count_members(json_object *o)
 	return count;
 }
 
-/* The index of the quote that ends the string which starts at I; N if there is none. */
-static size_t string_end(const char *text, size_t n, size_t i)
+/* Where the string that starts at AT ends: at its second quote, or at N. */
+static size_t string_end(const char *text, size_t n, size_t at)
 {
-	for (i++; i < n && text[i] != '"'; i++)
-		if (text[i] == '\\')
-			i++;
-	return i < n ? i : n;
+	for (at++; at < n && text[at] != '"'; at++)
+		if (text[at] == '\\')
+			at++;
+	return at < n ? at : n;
 }
 
 /*
- * Refuse the document for what is at byte AT of TEXT, which is JSON up to there.
- * The path is that of the value around it.
+ * Refuse the document for the byte AT of TEXT, which is JSON up to there.  The
+ * path is that of the value which was being read.
  */
 static int refuse_byte(const char *text, size_t at, const char *why, struct error *e)
 {
-	struct {
-		const char *name; /* in an array: null */
-		size_t size;
+	struct level {
+		size_t length; /* of the path of the object or array */
 		size_t index;
-	} in[JSON_TOKENER_DEFAULT_DEPTH + 1] = { { 0 } };
+		bool array;
+	} levels[JSON_TOKENER_DEFAULT_DEPTH + 1] = { { 0 } };
+	struct level *l = levels;
 	struct build b = { .error = e };
-	const char *string = "";
-	size_t string_size = 0, depth = 0, i, end;
+	char name[64] = "";
+	size_t i, end;
 
 	for (i = 0; i < at; i++) {
-		if (text[i] == '"') {
+		switch (text[i]) {
+		case '"':
 			end = string_end(text, at, i);
-			string = text + i + 1;
-			string_size = end - i - 1;
+			snprintf(name, sizeof(name), "%.*s", (int)(end - i - 1), text + i + 1);
 			i = end;
-		} else if (text[i] == ':') {
-			in[depth].name = string;
-			in[depth].size = string_size;
-		} else if (text[i] == ',') {
-			in[depth].index++;
-		} else if ((text[i] == '{' || text[i] == '[') && depth < JSON_TOKENER_DEFAULT_DEPTH) {
-			in[++depth].name = text[i] == '{' ? "" : NULL;
-			in[depth].size = in[depth].index = 0;
-		} else if ((text[i] == '}' || text[i] == ']') && depth > 0) {
-			depth--;
+			break;
+		case ':':
+			b.path[l->length] = 0;
+			enter(&b, name, 0);
+			break;
+		case ',':
+			b.path[l->length] = 0;
+			if (l->array)
+				enter(&b, NULL, ++l->index);
+			break;
+		case '{':
+		case '[':
+			if (l == levels + JSON_TOKENER_DEFAULT_DEPTH)
+				break;
+			*++l = (struct level){ strlen(b.path), 0, text[i] == '[' };
+			if (l->array)
+				enter(&b, NULL, 0);
+			break;
+		case '}':
+		case ']':
+			b.path[l->length] = 0;
+			l -= l > levels;
+			break;
 		}
 	}
+	return refuse(&b, "byte %zu: %s", at, why);
+}
+
 /* The UTF-16 code unit that the four digits at HEX are. */
 static unsigned utf16_unit(const char *hex)
 {
@@ -474,64 +491,95 @@ static unsigned utf16_unit(const char *hex)
 	return (unsigned)strtoul(digits, NULL, 16);
 }
 
-static bool is_minus_zero(const char *text, size_t n)
+/* Whether the string from AT to END has no half of a surrogate pair. */
+static bool is_whole_string(const char *text, size_t at, size_t end)
 {
-	return n > 1 && text[0] == '-' && text[1] == '0' && (n == 2 || !strchr(".eE", text[2]));
+	bool need_low = false;
+
+	for (at++; at < end; at++) {
+		unsigned unit = 0;
+
+		if (text[at] == '\\' && text[++at] == 'u') {
+			unit = utf16_unit(text + at + 1);
+			at += 4;
+		}
+		if (need_low != (unit >= 0xdc00 && unit < 0xe000))
+			return false;
+		need_low = unit >= 0xd800 && unit < 0xdc00;
+	}
+	return !need_low;
+}
+
+/* Whether the N bytes at TEXT, a JSON number, are a fraction or what their integer is written as. */
+static bool is_exact_number(const char *text, size_t n)
+{
+	char number[24] = "", again[24];
+
+	if (memchr(text, '.', n) || memchr(text, 'e', n) || memchr(text, 'E', n))
+		return true;
+	if (n >= sizeof(number))
+		return false;
+	memcpy(number, text, n);
+	if (number[0] == '-')
+		snprintf(again, sizeof(again), "%lld", strtoll(number, NULL, 10));
+	else
+		snprintf(again, sizeof(again), "%llu", strtoull(number, NULL, 10));
+	return strcmp(number, again) == 0;
 }
 
 /*
- * Look at the N bytes of valid JSON at TEXT for what the parser would silently
- * change: half a surrogate pair, and -0.  *COLONS counts those outside of strings:
- * one for each member that is written.
+ * Look at the N bytes of valid JSON at TEXT for what the parser silently changes.
+ * *COLONS grows by those outside of strings: one for each member that is written.
  */
 static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 {
-	bool in_string = false, need_low = false;
-	size_t i;
+	size_t i, end;
 
-	for (i = 0; i < n; i++) {
-		if (in_string && text[i] == '\\' && text[i + 1] == 'u') {
-			unsigned unit = utf16_unit(text + i + 2);
-
-			if (need_low != (unit >> 10 == 0xdc00 >> 10))
-				break;
-			need_low = unit >> 10 == 0xd800 >> 10;
-			i += 5;
-			continue;
-		}
-		if (need_low)
-			break;
-		if (text[i] == '"')
-			in_string = !in_string;
-		else if (in_string && text[i] == '\\')
-			i++;
-		else if (!in_string && text[i] == ':')
+	for (i = 0; i < n; i = end) {
+		end = i + 1;
+		if (text[i] == '"') {
+			end = string_end(text, n, i) + 1;
+			if (!is_whole_string(text, i, end - 1))
+				return refuse_byte(text, i, "has half of a surrogate pair", e);
+		} else if (strchr("-0123456789", text[i])) {
+			while (end < n && strchr("+-.0123456789eE", text[end]))
+				end++;
+			if (!is_exact_number(text + i, end - i))
+				return refuse_byte(text, i, "a number that is too large, or has a needless 0 or -", e);
+		} else if (text[i] == ':') {
 			++*colons;
-		else if (!in_string && is_minus_zero(text + i, n - i))
-			return error_set(e, EINVAL, "byte %zu: -0 is no number of a snapshot", i);
+		}
 	}
-	if (i < n)
-		return error_set(e, EINVAL, "byte %zu: half of a surrogate pair, no character", i);
 	return 0;
+}
+
+/* Why the tokener T failed. */
+static const char *explain(struct json_tokener *t)
+{
+	if (json_tokener_get_error(t) == json_tokener_continue)
+		return "not JSON: ends too early";
+	return json_tokener_error_desc(json_tokener_get_error(t));
 }
 
 int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 {
+	const char *nul = memchr(text, 0, n);
 	struct json_tokener *t;
-	json_object *o;
 	size_t colons = 0;
+	json_object *o;
 	int err;
 
 	if (n > INT_MAX)
 		return error_set(e, EINVAL, "not a document: more than %d bytes", INT_MAX);
+	if (nul) /* the tokener would stop there, content */
+		return refuse_byte(text, (size_t)(nul - text), "is NUL", e);
 	t = json_tokener_new();
 	if (!t)
 		return error_set(e, ENOMEM, "out of memory");
 	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
 	o = json_tokener_parse_ex(t, text, (int)n);
 	if (json_tokener_get_error(t) != json_tokener_success)
-		err = error_set(e, EINVAL, "not JSON: byte %zu: %s", json_tokener_get_parse_end(t),
-				json_tokener_error_desc(json_tokener_get_error(t)));
+		err = refuse_byte(text, json_tokener_get_parse_end(t), explain(t), e);
 	else
 		err = scan(text, n, &colons, e);
 	if (!err && count_members(o) != colons)

@@ -211,13 +211,13 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 		s->fd = open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH, e);
 	if (s->fd < 0)
 		return s->fd;
+	err = identity_get(s->fd, &s->identity);
+	if (err)
+		return error_set(e, -err, "%s", strerror(-err));
 	if (fstat(s->fd, &s->st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
 	if (s->st.st_size == 0)
 		return error_set(e, EINVAL, "is empty, not a snapshot");
-	err = identity_get(s->fd, &s->identity);
-	if (err)
-		return error_set(e, -err, "%s", strerror(-err));
 	if (options->output) {
 		err = resolve_output(s, options->output, e);
 	} else {
@@ -252,7 +252,6 @@ static int open_once(const char *path, const struct snapshot_options *options,
 		     struct snapshot **out, struct error *e)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
-	int err;
 
 	*out = s;
 	if (!s)

@@ -24,21 +24,33 @@ void mount_destroy(struct mount *m)
 	pthread_mutex_destroy(&m->editing);
 }
 
+/* With EDITING held. */
+static int save(struct mount *m, const struct edit *pending, bool ram)
+{
+	struct error e = { 0 };
+	char text[64];
+	int err = snapshot_save(m->snapshot, pending, ram, &e);
+
+	if (err) {
+		m->report(e.text);
+	} else if (m->verbose) {
+		snprintf(text, sizeof(text), "saved %s", snapshot_way(m->snapshot));
+		m->report(text);
+	}
+	return err;
+}
+
 /* With EDITING held.  EDIT is taken over. */
 static int put_in_force(struct mount *m, struct edit *edit)
 {
-	struct error e = { 0 };
 	bool change = edit_is_change(m->container, edit);
 	int err;
 
 	pthread_rwlock_wrlock(&m->lock);
 	err = container_reserve(m->container);
 	pthread_rwlock_unlock(&m->lock);
-	if (!err && change && m->policy == SAVE_AT_ONCE) {
-		err = snapshot_save(m->snapshot, edit, false, &e);
-		if (err)
-			m->report(e.text);
-	}
+	if (!err && change && m->policy == SAVE_AT_ONCE)
+		err = save(m, edit, false);
 	if (err) {
 		edit_free(edit);
 		return err;
@@ -80,7 +92,6 @@ int mount_touch(struct mount *m, struct node n, struct timespec when)
 /* With EDITING held. */
 static int save_held(struct mount *m)
 {
-	struct error e = { 0 };
 	uint64_t offset = 0, size;
 	bool ram = m->save_ram && m->policy != SAVE_NEVER && m->ram &&
 		   ram_next_written(m->ram, &offset, &size);
@@ -88,10 +99,8 @@ static int save_held(struct mount *m)
 
 	if (!m->unsaved && !ram)
 		return 0;
-	err = snapshot_save(m->snapshot, NULL, ram, &e);
-	if (err)
-		m->report(e.text);
-	else
+	err = save(m, NULL, ram);
+	if (!err)
 		m->unsaved = false;
 	return err;
 }

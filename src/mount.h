@@ -23,6 +23,7 @@ struct mount {
 	struct ram *ram; /* null if there is none */
 	enum save_policy policy;
 	bool save_ram;
+	bool verbose; /* report how each save went */
 
 	void (*report)(const char *text); /* a line for whoever looks after the daemon */
 

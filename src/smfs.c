@@ -98,6 +98,7 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 		.ram_file = o->ram_file,
 		.replace = o->replace,
 		.region = o->region,
+		.tell = report,
 	};
 
 	return snapshot_open(o->snapshot, &options, out, e);
@@ -117,6 +118,7 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 			   : o->sync_at_end	      ? SAVE_ON_SYNC
 						      : SAVE_AT_ONCE;
 	fs->mount.save_ram = o->save_ram;
+	fs->mount.verbose = o->debug;
 	fs->mount.report = report;
 	files_init(&fs->files, &fs->mount);
 	temps_init(&fs->temps);

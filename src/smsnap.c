@@ -52,6 +52,11 @@ static int complain(int status, const char *text)
 	return status;
 }
 
+static void tell(const char *text)
+{
+	fprintf(stderr, "smsnap: %s\n", text);
+}
+
 /*
  * dump
  */
@@ -83,7 +88,7 @@ static int dump(const char *path, const struct arguments *a)
 	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 			  JSON_C_TO_STRING_NOSLASHESCAPE;
 	struct snapshot_options options = {
-		.access = SNAPSHOT_LOOK, .ram_file = a->ram, .region = a->region
+		.access = SNAPSHOT_LOOK, .ram_file = a->ram, .region = a->region, .tell = tell
 	};
 	struct snapshot *s;
 	struct error e = { 0 };
@@ -202,7 +207,7 @@ static int read_document(const char *path, struct document *d, struct error *e)
 	int err = read_all(path, &text, e);
 
 	if (!err) {
-		err = json_parse((char *)text.bytes, text.size, &top, e);
+		err = json_parse(text.size ? (char *)text.bytes : "", text.size, &top, e);
 		if (!err)
 			err = take_document(top, d, e);
 		if (err)

@@ -200,7 +200,7 @@ edited() {
 	! cmp -s "$tmp/full.json" "$tmp/wrong.json" || fail "sed $2 changed nothing"
 	refused "$1" "$tmp/wrong.json"
 }
-edited num_cpus 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
+edited 'a member twice' 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": 04/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": +4/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": -0/'
