@@ -336,8 +336,12 @@ static int undo(const struct reader *r, int fd, uint64_t size)
 	uint64_t inserted = le_get(r->header + AT_INSERT_SIZE, 8);
 	int err = 0;
 
-	if (inserted && size == old_size + inserted)
+	if (inserted && size == old_size + inserted) {
 		err = collapse(fd, le_get(r->header + AT_INSERT_OFFSET, 8), inserted);
+		/* Offsets from here on are those of the file without the range. */
+		if (!err)
+			err = io_sync(fd);
+	}
 	if (!err)
 		err = put_all_back(r, fd);
 	if (!err)

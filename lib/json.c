@@ -491,14 +491,16 @@ static unsigned utf16_unit(const char *hex)
 	return (unsigned)strtoul(digits, NULL, 16);
 }
 
-/* Whether the string from AT to END has no half of a surrogate pair. */
-static bool is_whole_string(const char *text, size_t at, size_t end)
+/* Whether the string from AT to END has no control character, and no half of a surrogate pair. */
+static bool is_right_string(const char *text, size_t at, size_t end)
 {
 	bool need_low = false;
 
 	for (at++; at < end; at++) {
 		unsigned unit = 0;
 
+		if ((unsigned char)text[at] < ' ')
+			return false;
 		if (text[at] == '\\' && text[++at] == 'u') {
 			unit = utf16_unit(text + at + 1);
 			at += 4;
@@ -528,7 +530,7 @@ static bool is_exact_number(const char *text, size_t n)
 }
 
 /*
- * Look at the N bytes of valid JSON at TEXT for what the parser silently changes.
+ * Look at the N bytes at TEXT for what the parser takes and is no JSON, or changes.
  * *COLONS grows by those outside of strings: one for each member that is written.
  */
 static int scan(const char *text, size_t n, size_t *colons, struct error *e)
@@ -539,15 +541,17 @@ static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 		end = i + 1;
 		if (text[i] == '"') {
 			end = string_end(text, n, i) + 1;
-			if (!is_whole_string(text, i, end - 1))
-				return refuse_byte(text, i, "has half of a surrogate pair", e);
+			if (!is_right_string(text, i, end - 1))
+				return refuse_byte(text, i, "control character, or half of a surrogate pair", e);
 		} else if (strchr("-0123456789", text[i])) {
 			while (end < n && strchr("+-.0123456789eE", text[end]))
 				end++;
 			if (!is_exact_number(text + i, end - i))
-				return refuse_byte(text, i, "a number that is too large, or has a needless 0 or -", e);
+				return refuse_byte(text, i, "number too large, or with a needless 0 or -", e);
 		} else if (text[i] == ':') {
 			++*colons;
+		} else if (!strchr("{}[], \t\r\ntruefalsn", text[i])) {
+			return refuse_byte(text, i, "unexpected character", e);
 		}
 	}
 	return 0;

@@ -120,7 +120,11 @@ static int insert(const struct save *s)
 	return 0;
 }
 
-/* Move the tail, and the mapping of it along.  Nobody may look meanwhile. */
+/*
+ * Move the tail, and the mapping of it along.  Nobody may look meanwhile.  It is
+ * durable before anything is written where the tail was: no crash may leave such
+ * bytes in a file that has no room for them.
+ */
 static int move_tail(const struct save *s, struct error *e)
 {
 	int err;
@@ -128,6 +132,8 @@ static int move_tail(const struct save *s, struct error *e)
 	if (s->ram)
 		ram_hold(s->ram);
 	err = insert(s);
+	if (!err)
+		err = io_sync(s->fd);
 	if (err)
 		error_set(e, -err, "cannot insert a range: %s", strerror(-err));
 	else if (s->ram)

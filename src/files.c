@@ -317,13 +317,15 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 
 static int flush_text(struct file *file)
 {
+	bool string = value_row(file->leaf->row)->kind == STRING;
 	struct buffer nothing = { 0 };
 	int err = 0;
 
-	if (!file->truncated)
+	/* O_TRUNC without a write leaves a string what it is, for the next one too. */
+	if (!file->truncated || (string && !file->truncate_told))
 		return 0;
 	set_truncated(file, true);
-	if (file->truncate_told && value_row(file->leaf->row)->kind == STRING) {
+	if (string) {
 		err = edit_text(file->files, file->leaf->node, &nothing);
 		file->truncate_told = false;
 	}

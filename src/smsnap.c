@@ -83,6 +83,13 @@ static json_object *describe(struct snapshot *s)
 	return top;
 }
 
+static int print(const char *text, struct error *e)
+{
+	if (puts(text) < 0 || fflush(stdout) < 0)
+		return error_set(e, errno, "standard output: %s", strerror(errno));
+	return 0;
+}
+
 static int dump(const char *path, const struct arguments *a)
 {
 	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
@@ -102,8 +109,8 @@ static int dump(const char *path, const struct arguments *a)
 	text = top ? json_object_to_json_string_ext(top, style) : NULL;
 	if (!text)
 		status = complain(WRONG_INPUT, "out of memory");
-	else if (puts(text) < 0 || fflush(stdout) < 0)
-		status = complain(WRONG_INPUT, "cannot write the document to standard output");
+	else if (print(text, &e))
+		status = complain(WRONG_INPUT, e.text);
 	json_object_put(top);
 	snapshot_close(s);
 	return status;
