@@ -140,11 +140,32 @@ static uint64_t decode_option(struct decoder *d, const struct field *row, uint64
 	return at + 1 + (presence ? row->of->size : 0);
 }
 
+/* The children of PLACE that have TAG, one after the other. */
+static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t tag, uint64_t at)
+{
+	const struct place *child = &d->c->schema.place[p->first_child];
+	const struct place *end = child + p->children;
+
+	while (child < end) {
+		if (child->tag != tag) {
+			child++;
+		} else if (child->run && child->run_size <= d->size - at) {
+			at += child->run_size;
+			child += child->run;
+		} else {
+			at = decode(d, (unsigned)(child - d->c->schema.place), at);
+			if (at == FAILED)
+				return fail_in(d, child->row->name, 0);
+			child++;
+		}
+	}
+	return at;
+}
+
 static uint64_t decode_variant(struct decoder *d, unsigned place, uint64_t at)
 {
 	const struct place *p = &d->c->schema.place[place];
 	unsigned choices = 0;
-	unsigned i;
 	uint8_t tag;
 
 	if (!have(d, at, 1))
@@ -155,28 +176,7 @@ static uint64_t decode_variant(struct decoder *d, unsigned place, uint64_t at)
 	if (tag >= choices)
 		return fail(d, ERR_MALFORMED, at, "tag is %u, at most %u is defined", tag,
 			    choices - 1);
-	at++;
-	for (i = p->first_child; i < p->first_child + p->children; i++) {
-		if (d->c->schema.place[i].tag != tag)
-			continue;
-		at = decode(d, i, at);
-		if (at == FAILED)
-			return fail_in(d, d->c->schema.place[i].row->name, 0);
-	}
-	return at;
-}
-
-static uint64_t decode_record(struct decoder *d, unsigned place, uint64_t at)
-{
-	const struct place *p = &d->c->schema.place[place];
-	unsigned i;
-
-	for (i = p->first_child; i < p->first_child + p->children; i++) {
-		at = decode(d, i, at);
-		if (at == FAILED)
-			return fail_in(d, d->c->schema.place[i].row->name, 0);
-	}
-	return at;
+	return decode_members(d, p, tag, at + 1);
 }
 
 /* Elements of one size need no index, and where any bytes will do, no look. */
@@ -262,7 +262,7 @@ static uint64_t decode(struct decoder *d, unsigned place, uint64_t at)
 	case OPTION:
 		return decode_option(d, row, at);
 	case RECORD:
-		return decode_record(d, place, at);
+		return decode_members(d, &d->c->schema.place[place], -1, at);
 	case VARIANT:
 		return decode_variant(d, place, at);
 	case TAG:

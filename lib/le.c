@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "le.h"
 
-#include <endian.h>
-#include <string.h>
-
 bool le_read_u16(const uint8_t *p, size_t n, uint16_t *v)
 {
 	if (n < sizeof(*v))
@@ -34,20 +31,6 @@ bool le_read_u128(const uint8_t *p, size_t n, u128 *v)
 		return false;
 	*v = (u128)le_get(p + 8, 8) << 64 | le_get(p, 8);
 	return true;
-}
-
-uint64_t le_get(const uint8_t *p, unsigned width)
-{
-	uint64_t v = 0;
-
-	memcpy((uint8_t *)&v, p, width);
-	return le64toh(v);
-}
-
-void le_put(uint8_t *p, unsigned width, uint64_t v)
-{
-	v = htole64(v);
-	memcpy(p, &v, width);
 }
 
 uint64_t cap_count(uint64_t count, uint64_t min_elem, uint64_t region)

@@ -6,9 +6,11 @@
 #ifndef SMFS_LE_H
 #define SMFS_LE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 __extension__ typedef unsigned __int128 u128;
 
@@ -22,10 +24,20 @@ bool le_read_u64(const uint8_t *p, size_t n, uint64_t *v);
 bool le_read_u128(const uint8_t *p, size_t n, u128 *v);
 
 /* The integer in the WIDTH (1 to 8) bytes at P, all of which must be there. */
-uint64_t le_get(const uint8_t *p, unsigned width);
+static inline uint64_t le_get(const uint8_t *p, unsigned width)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, width);
+	return le64toh(v);
+}
 
 /* Write the low WIDTH (1 to 8) bytes of V to P. */
-void le_put(uint8_t *p, unsigned width, uint64_t v);
+static inline void le_put(uint8_t *p, unsigned width, uint64_t v)
+{
+	v = htole64(v);
+	memcpy(p, &v, width);
+}
 
 /*
  * How many of COUNT elements of at least MIN_ELEM bytes a region of REGION

@@ -83,6 +83,26 @@ static void set_bounds(struct schema *s, struct place *p)
 	}
 }
 
+/* The runs of P's children, whose sizes and checks are known. */
+static void set_runs(struct schema *s, const struct place *p)
+{
+	unsigned i;
+
+	for (i = p->first_child + p->children; i-- > p->first_child;) {
+		struct place *child = &s->place[i];
+		const struct place *next = child + 1;
+
+		if (!child->fixed_size || child->checked)
+			continue;
+		child->run = 1;
+		child->run_size = child->min_size;
+		if (i + 1 < (unsigned)p->first_child + p->children && next->tag == child->tag) {
+			child->run = (uint8_t)(child->run + next->run);
+			child->run_size += next->run_size;
+		}
+	}
+}
+
 void schema_init(struct schema *s)
 {
 	unsigned i;
@@ -93,4 +113,7 @@ void schema_init(struct schema *s)
 		add_children(s, i);
 	while (i-- > 0) /* children come after their parents */
 		set_bounds(s, &s->place[i]);
+	for (i = 0; i < s->count; i++)
+		if (s->place[i].row->kind == RECORD || s->place[i].row->kind == VARIANT)
+			set_runs(s, &s->place[i]);
 }

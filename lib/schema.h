@@ -22,6 +22,9 @@ struct place {
 	uint32_t min_size; /* the least bytes that a node here can take */
 	bool fixed_size;   /* every node here takes min_size bytes */
 	bool checked;      /* not every byte that fits is valid */
+	uint8_t run;       /* from here on, so many siblings of one tag are of fixed
+	                      size and not checked, ... */
+	uint32_t run_size; /* ... with so many bytes in all */
 };
 
 /* Place 0 is the whole container. */

@@ -90,11 +90,11 @@ static int read_texts(struct options *o, struct error *e)
 	int err = 0;
 
 	if (o->ram_offset_text) {
-		err = number("ram_offset", o->ram_offset_text, INT64_MAX, &o->region.ram_offset, e);
+		err = number("ram_offset", o->ram_offset_text, UINT64_MAX, &o->region.ram_offset, e);
 		o->region.ram_offset_given = true;
 	}
 	if (!err && o->container_offset_text)
-		err = number("container_offset", o->container_offset_text, INT64_MAX,
+		err = number("container_offset", o->container_offset_text, UINT64_MAX,
 			     &o->region.container_offset, e);
 	if (!err && o->uid_text) {
 		err = number("uid", o->uid_text, UINT32_MAX - 1, &v, e);

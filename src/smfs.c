@@ -37,8 +37,9 @@ static const char help[] =
 	"\n"
 	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n";
 
-static bool to_syslog;    /* standard error is not there any more */
-static char fuse_said[256]; /* libfuse's last message, while it is not to print */
+static bool to_syslog;      /* standard error is not there any more */
+static bool serving;        /* libfuse's messages are to be reported */
+static char fuse_said[256]; /* before: its first line, for a message of ours */
 
 static void report(const char *text)
 {
@@ -48,14 +49,28 @@ static void report(const char *text)
 		fprintf(stderr, "smfs: %s\n", text);
 }
 
-/* libfuse explains failures in lines of its own: keep the first for ours. */
+/* libfuse says why it failed in a line of its own, and that in pieces. */
 static void on_fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
 {
-	if (level > FUSE_LOG_WARNING)
+	size_t used = strlen(fuse_said);
+	char text[256];
+
+	if (level > FUSE_LOG_WARNING) {
 		vfprintf(stderr, fmt, ap);
-	else if (!fuse_said[0])
-		vsnprintf(fuse_said, sizeof(fuse_said), fmt, ap);
+	} else if (serving) {
+		vsnprintf(text, sizeof(text), fmt, ap);
+		text[strcspn(text, "\n")] = 0;
+		report(text);
+	} else if (!strchr(fuse_said, '\n')) {
+		vsnprintf(fuse_said + used, sizeof(fuse_said) - used, fmt, ap);
+	}
+}
+
+/* Why libfuse failed, or OTHERWISE if it did not say. */
+static const char *why_fuse_failed(const char *otherwise)
+{
 	fuse_said[strcspn(fuse_said, "\n")] = 0;
+	return fuse_said[0] ? fuse_said : otherwise;
 }
 
 static int check_mountpoint(const char *path, struct error *e)
@@ -162,8 +177,8 @@ static int serve(struct fs *fs)
 	return err < 0 ? err : 0;
 }
 
-/* Mount FS and serve it until its end.  Returns the exit status. */
-static int run(struct fs *fs, const struct options *o)
+/* Mount FS on MOUNTPOINT, an absolute path, and serve it until its end.  Returns the exit status. */
+static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 {
 	int status = 1;
 
@@ -171,14 +186,15 @@ static int run(struct fs *fs, const struct options *o)
 		report("cannot set signal handlers");
 		return 1;
 	}
-	if (fuse_session_mount(fs->session, o->mountpoint) != 0) {
+	if (fuse_session_mount(fs->session, mountpoint) != 0) {
 		fprintf(stderr, "smfs: cannot mount on %s: %s\n", o->mountpoint,
-			fuse_said[0] ? fuse_said : "see dmesg");
+			why_fuse_failed("see dmesg"));
 		goto out;
 	}
 	/* Before any thread is there: a fork takes only its own along. */
 	if (fuse_daemonize(o->foreground || o->debug) == 0) {
 		to_syslog = !o->foreground && !o->debug;
+		serving = true;
 		status = serve(fs) < 0;
 		status |= mount_finish(&fs->mount) != 0;
 	}
@@ -192,6 +208,7 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 {
 	struct snapshot *snapshot = NULL;
 	struct error e = { 0 };
+	char *mountpoint;
 	struct fs fs;
 	int status = 1;
 
@@ -201,19 +218,22 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 		return 1;
 	}
 	fs_init(&fs, o, snapshot);
-	if (add_mount_options(o, args)) {
+	/* The daemon leaves the folder that a relative path is relative to. */
+	mountpoint = realpath(o->mountpoint, NULL);
+	if (!mountpoint || add_mount_options(o, args)) {
 		report("out of memory");
 		goto out;
 	}
 	fs.session = fuse_session_new(args, &fs_operations, sizeof(fs_operations), &fs);
 	if (fs.session) {
-		status = run(&fs, o);
+		status = run(&fs, o, mountpoint);
 		fuse_session_destroy(fs.session);
 	} else {
-		report(fuse_said[0] ? fuse_said : "wrong options; see smfs --help");
+		report(why_fuse_failed("wrong options; see smfs --help"));
 		status = 2;
 	}
 out:
+	free(mountpoint);
 	fs_destroy(&fs);
 	snapshot_close(snapshot);
 	return status;

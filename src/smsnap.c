@@ -283,7 +283,7 @@ static int parse_offset(const char *text, uint64_t *out)
 	uint8_t scratch[8];
 	struct value v;
 
-	if (text_parse(&row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > INT64_MAX)
+	if (text_parse(&row, text, strlen(text), scratch, &v))
 		return complain(WRONG_USAGE, "an offset is a number of bytes; see smsnap --help");
 	*out = le_get(v.bytes, 8);
 	return 0;

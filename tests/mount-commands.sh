@@ -29,7 +29,10 @@ kept() {
 }
 # In one write(2): bash's own printf makes one of each line.
 put_once() { printf %s "$1" | dd of="$2" bs=64K iflag=fullblock status=none; }
-dd_at() { printf '%b' "$1" | dd of="$2" bs=1 seek="$3" conv=notrunc status=none; }
+dd_at() {
+	printf '%b' "$1" |
+		dd of="$2" bs=64K iflag=fullblock oflag=seek_bytes seek="$3" conv=notrunc status=none
+}
 
 say "# numbers"
 works bash -c 'echo 7 >num_cpus'
@@ -45,6 +48,8 @@ works bash -c 'echo 17 | cat >num_cpus'
 value num_cpus 17
 works dd_at '18\n' num_cpus 0
 value num_cpus 18
+works bash -c 'echo 16 | dd of=num_cpus bs=1 conv=notrunc status=none'
+value num_cpus 16
 echo 19 >"$tmp/nineteen"
 works cp "$tmp/nineteen" num_cpus
 value num_cpus 19
