@@ -668,48 +668,70 @@ void container_apply(struct container *c, struct edit *edit)
  * Encoding
  */
 
+/* The part of what is encoded that is wanted. */
+struct window {
+	uint64_t skip;
+	uint64_t left;
+	struct buffer *out;
+};
+
+static void add(struct window *w, const uint8_t *p, uint64_t n)
+{
+	uint64_t skip = w->skip < n ? w->skip : n;
+	uint64_t take = n - skip < w->left ? n - skip : w->left;
+
+	w->skip -= skip;
+	w->left -= take;
+	buffer_add(w->out, p + skip, take);
+}
+
 /* Append the old bytes up to EDIT, and its own; returns where it ends in the old. */
 static uint64_t add_edit(const struct container *c, uint64_t at, const struct edit *edit,
-			 struct buffer *out)
+			 struct window *w)
 {
-	buffer_add(out, c->bytes + at, edit->offset - at);
-	buffer_add(out, edit->wire.bytes, edit->wire.size);
+	add(w, c->bytes + at, edit->offset - at);
+	add(w, edit->wire.bytes, edit->wire.size);
 	return edit->offset + edit->old_size;
 }
 
 /* Append the bytes [AT, END) of the container as it was read, edited. */
 static void encode_range(const struct container *c, uint64_t at, uint64_t end,
-			 const struct edit *pending, struct buffer *out)
+			 const struct edit *pending, struct window *w)
 {
 	size_t i;
 
 	for (i = find_edit(c, at); i < c->edit_count && c->edits[i]->offset < end; i++) {
-		if (pending && pending->offset <= c->edits[i]->offset) {
-			at = add_edit(c, at, pending, out);
-			if (pending->offset == c->edits[i]->offset) {
-				pending = NULL;
-				continue;
-			}
+		const struct edit *edit = c->edits[i];
+
+		if (pending && pending->offset <= edit->offset) {
+			at = add_edit(c, at, pending, w);
+			if (pending->offset == edit->offset)
+				edit = NULL; /* it is replaced */
 			pending = NULL;
 		}
-		at = add_edit(c, at, c->edits[i], out);
+		if (edit)
+			at = add_edit(c, at, edit, w);
 	}
 	if (pending)
-		at = add_edit(c, at, pending, out);
-	buffer_add(out, c->bytes + at, end - at);
+		at = add_edit(c, at, pending, w);
+	add(w, c->bytes + at, end - at);
 }
 
 void container_encode(const struct container *c, const struct edit *pending,
 		      struct buffer *out)
 {
-	encode_range(c, 0, c->size, pending, out);
+	struct window all = { .left = UINT64_MAX, .out = out };
+
+	encode_range(c, 0, c->size, pending, &all);
 }
 
-void container_raw(const struct container *c, struct node n, struct buffer *out)
+void container_raw(const struct container *c, struct node n, uint64_t offset, uint64_t size,
+		   struct buffer *out)
 {
 	unsigned record = c->schema.place[n.place].parent;
+	struct window w = { .skip = offset, .left = size, .out = out };
 
-	encode_range(c, n.offset, node_end(c, record, n.offset), NULL, out);
+	encode_range(c, n.offset, node_end(c, record, n.offset), NULL, &w);
 }
 
 uint64_t container_raw_size(const struct container *c, struct node n)

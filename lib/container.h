@@ -77,10 +77,14 @@ void container_children(const struct container *c, struct node dir, uint64_t fro
 /* The present value of the leaf N, which is not RAW.  Valid until N is edited. */
 struct value container_value(const struct container *c, struct node n);
 
-/* Append the encoding of RAW node N's record, with the edits in it, to OUT. */
-void container_raw(const struct container *c, struct node n, struct buffer *out);
+/*
+ * Append up to SIZE bytes, from OFFSET on, of the encoding of RAW node N's record
+ * with the edits in it to OUT.
+ */
+void container_raw(const struct container *c, struct node n, uint64_t offset, uint64_t size,
+		   struct buffer *out);
 
-/* The bytes that container_raw would append. */
+/* The bytes that there are of it. */
 uint64_t container_raw_size(const struct container *c, struct node n);
 
 /* When N was last edited: false if it never was. */

@@ -153,23 +153,6 @@ static struct timespec now(void)
 	return t;
 }
 
-/* What the leaf N shows when no draft is in the making. */
-static void print(struct mount *m, struct node n, struct buffer *out)
-{
-	const struct field *row = container_row(m->container, n);
-	struct value v;
-
-	pthread_rwlock_rdlock(&m->lock);
-	if (row->kind == RAW) {
-		container_raw(m->container, n, out);
-	} else {
-		v = container_value(m->container, n);
-		if (!v.absent)
-			text_print(row, &v, out);
-	}
-	pthread_rwlock_unlock(&m->lock);
-}
-
 static void add_slice(struct buffer *out, const uint8_t *bytes, size_t size, size_t n,
 		      uint64_t offset)
 {
@@ -177,12 +160,39 @@ static void add_slice(struct buffer *out, const uint8_t *bytes, size_t size, siz
 		buffer_add(out, bytes + offset, size - offset < n ? size - offset : n);
 }
 
+/* Append up to N bytes, from OFFSET on, of what a leaf shows without a draft. */
+static void print_slice(struct mount *m, struct node node, size_t n, uint64_t offset,
+			struct buffer *out)
+{
+	const struct field *row = container_row(m->container, node);
+	struct buffer text = { 0 };
+	struct value v;
+
+	pthread_rwlock_rdlock(&m->lock);
+	if (row->kind == RAW) {
+		container_raw(m->container, node, offset, n, out);
+	} else {
+		v = container_value(m->container, node);
+		if (!v.absent && text_is_text(row)) {
+			text_print(row, &v, &text);
+			v = (struct value){ .bytes = text.bytes, .size = text.size };
+			out->failed |= text.failed;
+		}
+		add_slice(out, v.bytes, v.size, n, offset);
+	}
+	pthread_rwlock_unlock(&m->lock);
+	buffer_free(&text);
+}
+
+/* All of it. */
+static void print(struct mount *m, struct node n, struct buffer *out)
+{
+	print_slice(m, n, SIZE_MAX, 0, out);
+}
+
 int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
 {
-	struct mount *m = file->files->mount;
 	struct leaf *leaf = file->leaf;
-	struct buffer whole = { 0 };
-	struct value v;
 	bool drafting;
 
 	pthread_mutex_lock(&file->files->lock);
@@ -190,17 +200,8 @@ int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
 	if (drafting)
 		add_slice(out, leaf->draft.bytes, leaf->draft.size, n, offset);
 	pthread_mutex_unlock(&file->files->lock);
-	if (!drafting && (text_is_text(leaf->row) || leaf->row->kind == RAW)) {
-		print(m, leaf->node, &whole);
-		add_slice(out, whole.bytes, whole.size, n, offset);
-		out->failed |= whole.failed;
-		buffer_free(&whole);
-	} else if (!drafting) {
-		pthread_rwlock_rdlock(&m->lock);
-		v = container_value(m->container, leaf->node);
-		add_slice(out, v.bytes, v.size, n, offset);
-		pthread_rwlock_unlock(&m->lock);
-	}
+	if (!drafting)
+		print_slice(file->files->mount, leaf->node, n, offset, out);
 	return out->failed ? -ENOMEM : 0;
 }
 

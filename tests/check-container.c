@@ -1,0 +1,1873 @@
+/* SPDX-License-Identifier: MIT */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/*
+ * The container of full.bin, put together by hand in pieces that each know
+ * where in the tree they are: a model for edits, and a map of its offsets.
+ */
+
+enum shape { GLUE, NUMBER, FIXED, STRINGS, BLOBS, OPTIONAL };
+
+struct piece {
+	char path[64];
+	enum shape shape; /* GLUE: counts and tags, which are no leaves */
+	struct bytes wire;
+	uint64_t values; /* NUMBER: how many are valid; 0: all of its width */
+};
+
+struct sample {
+	struct piece pieces[200];
+	size_t count;
+};
+
+static struct piece *piece(struct sample *s, enum shape shape, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static struct piece *piece(struct sample *s, enum shape shape, const char *fmt, ...)
+{
+	struct piece *p = &s->pieces[s->count++];
+	va_list ap;
+
+	ck_assert_uint_le(s->count, sizeof(s->pieces) / sizeof(s->pieces[0]));
+	p->shape = shape;
+	va_start(ap, fmt);
+	vsnprintf(p->path, sizeof(p->path), fmt, ap);
+	va_end(ap);
+	return p;
+}
+
+static void sample_queue(struct sample *s, unsigned d, unsigned q)
+{
+	struct piece *p;
+
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/size", d, q)->wire, 2, 256);
+	p = piece(s, NUMBER, "devices/%u/mmio/queues/%u/ready", d, q);
+	add_uint(&p->wire, 1, q % 2 == 0);
+	p->values = 2;
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/desc_table", d, q)->wire, 8,
+		 0x1000 * (q + 1));
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/avail_ring", d, q)->wire, 8,
+		 0x2000 * (q + 1));
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/used_ring", d, q)->wire, 8,
+		 0x3000 * (q + 1));
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/last_avail_idx", d, q)->wire, 2, q);
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/queues/%u/next_used_idx", d, q)->wire, 2,
+		 7 + q);
+}
+
+static void sample_device(struct sample *s, unsigned d, unsigned kind, unsigned queues)
+{
+	struct piece *p = piece(s, NUMBER, "devices/%u/kind", d);
+	unsigned q;
+
+	add_uint(&p->wire, 1, kind);
+	p->values = 4;
+	p = piece(s, NUMBER, "devices/%u/mmio/driver_features", d);
+	add_uint(&p->wire, 4, d + 1);
+	add_uint(&p->wire, 4, 0xdeadbeee - d);
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/status", d)->wire, 4, 15);
+	add_uint(&piece(s, NUMBER, "devices/%u/mmio/interrupt_status", d)->wire, 4, 1);
+	add_uint(&piece(s, GLUE, "devices/%u/mmio/queues", d)->wire, 4, queues);
+	for (q = 0; q < queues; q++)
+		sample_queue(s, d, q);
+}
+
+static void sample_listener(struct sample *s, unsigned i, bool inet)
+{
+	struct piece *p;
+
+	add_uint(&piece(s, NUMBER, "listeners/%u/cid", i)->wire, 8, 3);
+	add_uint(&piece(s, NUMBER, "listeners/%u/peer_port", i)->wire, 4, 1000 + i);
+	add_uint(&piece(s, NUMBER, "listeners/%u/vm_port", i)->wire, 4, 80);
+	add_uint(&piece(s, NUMBER, "listeners/%u/family", i)->wire, 2, 2);
+	add_uint(&piece(s, NUMBER, "listeners/%u/socktype", i)->wire, 2, 1);
+	p = piece(s, OPTIONAL, "listeners/%u/inet_port", i);
+	add_uint(&p->wire, 1, inet);
+	if (inet)
+		add_uint(&p->wire, 2, 8080 + i);
+}
+
+static void sample_backings(struct sample *s)
+{
+	struct piece *p;
+
+	sample_device(s, 0, 0, 2);
+	add_uint(&piece(s, GLUE, "devices/0/backing/")->wire, 1, 1);
+	add_string(&piece(s, STRINGS, "devices/0/backing/path")->wire, "/var/lib/sm/root.img");
+	add_uint(&piece(s, NUMBER, "devices/0/backing/size")->wire, 8, 1 << 30);
+
+	sample_device(s, 1, 1, 3);
+	add_uint(&piece(s, GLUE, "devices/1/backing/")->wire, 1, 0);
+
+	sample_device(s, 2, 2, 1);
+	add_uint(&piece(s, GLUE, "devices/2/backing/")->wire, 1, 2);
+	add_string(&piece(s, STRINGS, "devices/2/backing/path")->wire, "/var/lib/sm/vol-b.img");
+	add_uint(&piece(s, NUMBER, "devices/2/backing/size")->wire, 8, 4 << 20);
+	add_string(&piece(s, STRINGS, "devices/2/backing/mount")->wire, "/data");
+
+	sample_device(s, 3, 3, 2);
+	add_uint(&piece(s, GLUE, "devices/3/backing/")->wire, 1, 3);
+	add_string(&piece(s, STRINGS, "devices/3/backing/tag")->wire, "shared");
+	add_string(&piece(s, STRINGS, "devices/3/backing/mount")->wire, "/mnt/shared");
+	add_string(&piece(s, STRINGS, "devices/3/backing/host_path")->wire, "/srv/share");
+	add_uint(&piece(s, NUMBER, "devices/3/backing/dax_gpa")->wire, 8, 1 << 30);
+	add_uint(&piece(s, NUMBER, "devices/3/backing/dax_window_len")->wire, 8, 128 << 20);
+	p = piece(s, BLOBS, "devices/3/backing/backend_state");
+	add_uint(&p->wire, 4, 200);
+	add_fill(&p->wire, 0xab, 200);
+	p = piece(s, BLOBS, "devices/3/backing/dax_state");
+	add_uint(&p->wire, 4, 80);
+	add_fill(&p->wire, 0xcd, 80);
+}
+
+static struct sample *sample_new(void)
+{
+	struct sample *s = calloc(1, sizeof(*s));
+	struct piece *p;
+	unsigned i;
+
+	add_uint(&piece(s, NUMBER, "num_cpus")->wire, 1, 4);
+	add_uint(&piece(s, NUMBER, "mem_size")->wire, 8, 512 << 20);
+	add(&piece(s, FIXED, "com1")->wire, "\1\2\3\4\5\6", 6);
+	add_uint(&piece(s, NUMBER, "clock_host_ticks")->wire, 8, 0x1122334455667788);
+	add_uint(&piece(s, NUMBER, "clock_ref")->wire, 8, 0x99aabbccddeeff00);
+	add_intc(&piece(s, BLOBS, "intc")->wire);
+	add_uint(&piece(s, GLUE, "vcpu")->wire, 4, 4);
+	for (i = 0; i < 4; i++) {
+		p = piece(s, BLOBS, "vcpu/%u", i);
+		add_uint(&p->wire, 4, 64 + i);
+		add_fill(&p->wire, (uint8_t)i, 64 + i);
+	}
+	add_uint(&piece(s, GLUE, "devices")->wire, 4, 4);
+	sample_backings(s);
+	p = piece(s, OPTIONAL, "tsi_token");
+	add_uint(&p->wire, 1, 1);
+	add_fill(&p->wire, 0x5a, 32);
+	add_uint(&piece(s, GLUE, "listeners")->wire, 4, 3);
+	for (i = 0; i < 3; i++)
+		sample_listener(s, i, i != 1);
+	return s;
+}
+
+static void sample_free(struct sample *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->count; i++)
+		bytes_free(&s->pieces[i].wire);
+	free(s);
+}
+
+/* The bytes of all pieces whose path starts with PREFIX. */
+static struct bytes sample_bytes(const struct sample *s, const char *prefix)
+{
+	struct bytes b = { 0 };
+	size_t i;
+
+	for (i = 0; i < s->count; i++)
+		if (strncmp(s->pieces[i].path, prefix, strlen(prefix)) == 0)
+			add(&b, s->pieces[i].wire.at, s->pieces[i].wire.size);
+	return b;
+}
+
+/* Where the piece at PATH starts. */
+static size_t sample_offset(const struct sample *s, const char *path)
+{
+	size_t offset = 0, i;
+
+	for (i = 0; i < s->count; i++) {
+		if (strcmp(s->pieces[i].path, path) == 0)
+			return offset;
+		offset += s->pieces[i].wire.size;
+	}
+	ck_abort_msg("the sample has no %s", path);
+	return 0;
+}
+
+/* The value in a piece's bytes. */
+static struct value piece_value(const struct piece *p)
+{
+	size_t skip = p->shape == STRINGS || p->shape == BLOBS ? 4 : p->shape == OPTIONAL;
+	struct value v = { p->wire.at + skip, p->wire.size - skip, false };
+
+	v.absent = p->shape == OPTIONAL && p->wire.at[0] == 0;
+	return v;
+}
+
+/* The leaf at PATH, or the option that is absent there. */
+static struct node find_leaf(const struct container *c, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct node dir = container_root();
+	char parent[256];
+	struct node n;
+
+	if (slash) {
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+		dir = find(c, parent);
+	}
+	if (container_find_option(c, dir, slash ? slash + 1 : path, &n))
+		return n;
+	return find(c, path);
+}
+
+static bool same_node(struct node a, struct node b)
+{
+	return a.place == b.place && a.offset == b.offset;
+}
+
+/*
+ * Decoding what is right
+ */
+
+static struct bytes empty_bytes(void)
+{
+	struct bytes b = { 0 };
+
+	add_head(&b, 1, 512 << 20);
+	add_intc(&b);
+	add_uint(&b, 4, 1);
+	add_uint(&b, 4, 64);
+	add_fill(&b, 0, 64);
+	add_uint(&b, 4, 0);
+	add_uint(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	return b;
+}
+
+START_TEST(empty)
+{
+	struct bytes vector = read_vector("empty.bin");
+	struct bytes b = empty_bytes();
+	struct container *c;
+	struct node n;
+
+	ck_assert_uint_eq(b.size, 449);
+	check_bytes("empty.bin", vector.at, vector.size, b.at, b.size);
+	c = decode_good(b.at, b.size);
+	ck_assert_uint_eq(container_size(c), 449);
+	ck_assert_uint_eq(container_mem_size(c), 536870912);
+	check_encoding(c, NULL, b.at, b.size);
+	ck_assert_int_eq(container_lookup(c, find(c, "devices"), "0", &n), -ENOENT);
+	ck_assert_int_eq(container_lookup(c, find(c, "listeners"), "0", &n), -ENOENT);
+	ck_assert_int_eq(container_lookup(c, find(c, "vcpu"), "1", &n), -ENOENT);
+	container_free(c);
+	bytes_free(&b);
+	bytes_free(&vector);
+}
+END_TEST
+
+START_TEST(full)
+{
+	struct bytes vector = read_vector("full.bin");
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	struct container *c;
+	size_t i;
+
+	check_bytes("full.bin", vector.at, vector.size, b.at, b.size);
+	c = decode_good(b.at, b.size);
+	ck_assert_uint_eq(container_size(c), 1511);
+	check_encoding(c, NULL, b.at, b.size);
+	for (i = 0; i < s->count; i++) {
+		struct value v, expected = piece_value(&s->pieces[i]);
+
+		if (s->pieces[i].shape == GLUE)
+			continue;
+		v = container_value(c, find_leaf(c, s->pieces[i].path));
+		ck_assert_int_eq(v.absent, expected.absent);
+		check_bytes(s->pieces[i].path, v.bytes, v.size, expected.bytes, expected.size);
+	}
+	container_free(c);
+	bytes_free(&b);
+	bytes_free(&vector);
+	sample_free(s);
+}
+END_TEST
+
+START_TEST(nothing_after_the_container_is_looked_at)
+{
+	struct bytes b = empty_bytes();
+	struct container *c;
+
+	add_fill(&b, 0xff, 1000);
+	c = decode_good(b.at, b.size);
+	ck_assert_uint_eq(container_size(c), 449);
+	check_encoding(c, NULL, b.at, 449);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+/* The least that a container can be. */
+START_TEST(all_zeros)
+{
+	static const uint8_t zeros[48];
+	struct container *c = decode_good(zeros, sizeof(zeros));
+
+	ck_assert_uint_eq(container_size(c), 31 + 4 + 4 + 4 + 1 + 4);
+	ck_assert_uint_eq(container_mem_size(c), 0);
+	check_encoding(c, NULL, zeros, 48);
+	container_free(c);
+}
+END_TEST
+
+/*
+ * The vectors: what another implementation wrote, and what it read back
+ */
+
+static const char *const vectors[] = { "0000", "0001", "0002", "0003", "0004", "0005",
+				       "0006", "0007", "0008", "0009", "0010", "0011",
+				       "0012", "0013", "0014", "0015", "empty", "full" };
+enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
+
+static struct bytes from_hex(const char *hex)
+{
+	struct bytes b = { 0 };
+	unsigned byte;
+
+	for (; *hex; hex += 2) {
+		ck_assert_int_eq(sscanf(hex, "%2x", &byte), 1);
+		add_uint(&b, 1, byte);
+	}
+	return b;
+}
+
+/* A container put together from the lines of a .tree file. */
+struct rebuilt {
+	struct bytes head, vcpus, devices, token, listeners;
+	unsigned vcpu_count, device_count, listener_count;
+	bool open_listener; /* its inet_port, or that there is none, is still to come */
+};
+
+static void close_listener(struct rebuilt *r)
+{
+	if (r->open_listener)
+		add_uint(&r->listeners, 1, 0);
+	r->open_listener = false;
+}
+
+static unsigned kind_number(const struct bytes *word)
+{
+	static const char *const kinds[] = { "blk", "vsock", "volume", "virtiofs" };
+	unsigned i;
+
+	for (i = 0; i < 4; i++)
+		if (strlen(kinds[i]) == word->size && !memcmp(kinds[i], word->at, word->size))
+			return i;
+	ck_abort_msg("what kind is this?");
+	return 0;
+}
+
+static void rebuild_listener(struct rebuilt *r, const char *name, uint64_t number)
+{
+	if (strcmp(name, "cid") == 0) {
+		close_listener(r);
+		r->open_listener = true;
+		r->listener_count++;
+		add_uint(&r->listeners, 8, number);
+	} else if (strcmp(name, "inet_port") == 0) {
+		add_uint(&r->listeners, 1, 1);
+		add_uint(&r->listeners, 2, number);
+		r->open_listener = false;
+	} else {
+		add_uint(&r->listeners, strstr(name, "port") ? 4 : 2, number);
+	}
+}
+
+static void rebuild_line(struct rebuilt *r, const char *path, uint64_t number,
+			 const struct bytes *bytes)
+{
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+
+	if (strncmp(path, "listeners/", 10) == 0) {
+		rebuild_listener(r, name, number);
+	} else if (strncmp(path, "vcpu/", 5) == 0) {
+		r->vcpu_count++;
+		add_counted(&r->vcpus, bytes->at, bytes->size);
+	} else if (strncmp(path, "devices/", 8) == 0) {
+		/* Fields come again in the records as they are encoded. */
+		if (strcmp(name, "kind") == 0) {
+			r->device_count++;
+			add_uint(&r->devices, 1, kind_number(bytes));
+		} else if (strcmp(name, "raw") == 0) {
+			add(&r->devices, bytes->at, bytes->size);
+		}
+	} else if (strcmp(path, "tsi_token") == 0) {
+		add(&r->token, bytes->at, bytes->size);
+	} else if (strcmp(path, "intc") == 0) {
+		add_counted(&r->head, bytes->at, bytes->size);
+	} else if (bytes->size) {
+		add(&r->head, bytes->at, bytes->size);
+	} else {
+		add_uint(&r->head, strcmp(path, "num_cpus") == 0 ? 1 : 8, number);
+	}
+}
+
+static struct bytes rebuild_end(struct rebuilt *r)
+{
+	struct bytes b = r->head;
+
+	close_listener(r);
+	add_uint(&b, 4, r->vcpu_count);
+	add(&b, r->vcpus.at, r->vcpus.size);
+	add_uint(&b, 4, r->device_count);
+	add(&b, r->devices.at, r->devices.size);
+	add_uint(&b, 1, r->token.size > 0);
+	add(&b, r->token.at, r->token.size);
+	add_uint(&b, 4, r->listener_count);
+	add(&b, r->listeners.at, r->listeners.size);
+	bytes_free(&r->vcpus);
+	bytes_free(&r->devices);
+	bytes_free(&r->token);
+	bytes_free(&r->listeners);
+	return b;
+}
+
+/* One line's leaf, as C has it. */
+static void check_leaf(const struct container *c, const char *path, const char *kind,
+		       uint64_t number, const struct bytes *bytes)
+{
+	struct node n = find(c, path);
+	const struct field *row = container_row(c, n);
+	struct buffer raw = { 0 };
+	struct bytes expected = { 0 };
+	const char *word = NULL;
+	struct value v;
+
+	ck_assert(!container_is_directory(c, n));
+	if (row->kind == RAW) {
+		container_raw(c, n, 0, UINT64_MAX, &raw);
+		check_bytes(path, raw.bytes, raw.size, bytes->at, bytes->size);
+		ck_assert_uint_eq(container_raw_size(c, n), bytes->size);
+		buffer_free(&raw);
+		return;
+	}
+	v = container_value(c, n);
+	ck_assert(!v.absent);
+	if (row->kind == TAG)
+		word = row->choices[v.bytes[0]].name;
+	else if (row->words)
+		word = row->words[v.bytes[0]];
+	if (word) {
+		ck_assert_str_eq(kind, "text");
+		check_bytes(path, word, strlen(word), bytes->at, bytes->size);
+	} else if (strcmp(kind, "num") == 0) {
+		ck_assert_int_eq(value_row(row)->kind, UINT);
+		add_uint(&expected, (unsigned)v.size, number);
+		check_bytes(path, v.bytes, v.size, expected.at, expected.size);
+		ck_assert_msg(v.size == 8 || number >> (8 * v.size) == 0, "%s is cut", path);
+	} else {
+		ck_assert_int_eq(row->kind == STRING, strcmp(kind, "text") == 0);
+		check_bytes(path, v.bytes, v.size, bytes->at, bytes->size);
+	}
+	bytes_free(&expected);
+}
+
+/*
+ * The container that tests/vectors/NAME.tree describes; if C is not null, its
+ * leaves must be those of the file, whose number is *LEAVES.
+ */
+static struct bytes read_tree(const char *name, const struct container *c, unsigned *leaves)
+{
+	struct rebuilt r = { 0 };
+	struct bytes text;
+	char file[32];
+	char *line, *rest;
+
+	snprintf(file, sizeof(file), "%s.tree", name);
+	text = read_vector(file);
+	add_uint(&text, 1, 0);
+	rest = (char *)text.at;
+	*leaves = 0;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		char *path = strsep(&line, "\t");
+		char *kind = strsep(&line, ":");
+		struct bytes bytes = { 0 };
+		uint64_t number = 0;
+
+		if (strcmp(kind, "num") == 0)
+			number = strtoull(line, NULL, 10);
+		else
+			bytes = from_hex(line);
+		if (c)
+			check_leaf(c, path, kind, number, &bytes);
+		rebuild_line(&r, path, number, &bytes);
+		bytes_free(&bytes);
+		++*leaves;
+	}
+	bytes_free(&text);
+	return rebuild_end(&r);
+}
+
+struct walk {
+	const struct container *c;
+	unsigned leaves;
+};
+
+static bool count_leaves(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct walk *w = ctx;
+
+	(void)name;
+	(void)index;
+	if (container_is_directory(w->c, n))
+		container_children(w->c, n, 0, count_leaves, w);
+	else
+		w->leaves++;
+	return true;
+}
+
+START_TEST(vectors_are_read_as_their_writer_does)
+{
+	struct walk w = { 0 };
+	struct bytes file, expected;
+	unsigned leaves;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%s.bin", vectors[_i]);
+	file = read_vector(name);
+	w.c = decode_good(file.at, file.size);
+	expected = read_tree(vectors[_i], w.c, &leaves);
+	ck_assert_uint_ge(leaves, 6);
+	check_encoding(w.c, NULL, expected.at, expected.size);
+	check_bytes(name, file.at, container_size(w.c), expected.at, expected.size);
+	container_children(w.c, container_root(), 0, count_leaves, &w);
+	ck_assert_uint_eq(w.leaves, leaves);
+	container_free((struct container *)w.c);
+	bytes_free(&file);
+	bytes_free(&expected);
+}
+END_TEST
+
+/*
+ * Decoding what is wrong
+ */
+
+/* Fail unless TEXT is "PATH: offset O: " and a reason, O from LOW to HIGH. */
+static void check_where(const char *text, const char *path, uint64_t low, uint64_t high)
+{
+	size_t length = strlen(path);
+	const char *number = text + length + strlen(": offset 0x");
+	char *end;
+	uint64_t at;
+
+	if (strncmp(text, path, length) || strncmp(text + length, ": offset 0x", 11))
+		ck_abort_msg("not about %s: %s", path, text);
+	at = strtoull(number, &end, 16);
+	if (at < low || at > high || strncmp(end, ": ", 2) || !end[2] || strchr(text, '\n'))
+		ck_abort_msg("not about 0x%" PRIx64 ": %s", low, text);
+}
+
+static void check_refused(const struct bytes *b, int code, const char *path, uint64_t low,
+			  uint64_t high)
+{
+	struct container *c = NULL;
+	struct error e;
+	int err = try_decode(b->at, b->size, &c, &e);
+
+	ck_assert_msg(err == -code, "%s: %d, not %d: %s", path, err, -code, e.text);
+	ck_assert_int_eq(e.code, code);
+	check_where(e.text, path, low, high);
+}
+
+static void check_prefixes(const struct bytes *b, size_t every)
+{
+	struct container *c;
+	struct error e;
+	size_t n;
+	int err;
+
+	for (n = 0; n < b->size; n++) {
+		if (n > 600 && n + 100 < b->size && n % every)
+			continue;
+		err = try_decode(b->at, n, &c, &e);
+		if (err != -ERR_TRUNCATED || e.code != ERR_TRUNCATED || !strstr(e.text, ": offset "))
+			ck_abort_msg("the first %zu of %zu bytes: %d: %s", n, b->size, err, e.text);
+	}
+}
+
+START_TEST(every_prefix_is_truncated)
+{
+	unsigned leaves;
+	struct bytes b = read_tree(vectors[_i], NULL, &leaves);
+	bool known = strcmp(vectors[_i], "empty") == 0 || strcmp(vectors[_i], "full") == 0;
+
+	check_prefixes(&b, known ? 1 : 37);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(an_error_says_where)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c;
+	struct error e;
+	uint8_t *copy;
+
+	/* In the last queue of the second device, four bytes after it started. */
+	ck_assert_int_eq(try_decode(b.at, 0x359, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text, "devices/1/mmio/queues: offset 0x355: needs 31 bytes, 4 left");
+	ck_assert_int_eq(e.code, ERR_TRUNCATED);
+	ck_assert_int_eq(try_decode(b.at, 0, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text, "num_cpus: offset 0x0: needs 1 byte, 0 left");
+	ck_assert_int_eq(try_decode(b.at, 3, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text, "mem_size: offset 0x1: needs 8 bytes, 2 left");
+	ck_assert_int_eq(try_decode(b.at, 0x30, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text, "intc: offset 0x23: needs 333 bytes, 13 left");
+	ck_assert_int_eq(try_decode(b.at, b.size - 1, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text, "listeners/2/inet_port: offset 0x5e5: needs 2 bytes, 1 left");
+
+	/* A container that is further on in its file. */
+	copy = malloc(0x359);
+	memcpy(copy, b.at, 0x359);
+	ck_assert_int_eq(container_decode(copy, 0x359, 0x100000000, &c, &e), -ERR_TRUNCATED);
+	ck_assert_str_eq(e.text,
+			 "devices/1/mmio/queues: offset 0x100000355: needs 31 bytes, 4 left");
+	/* And a caller who wants no words. */
+	ck_assert_int_eq(container_decode(copy, 0x359, 0, &c, NULL), -ERR_TRUNCATED);
+	copy[0x302] = 4;
+	ck_assert_int_eq(container_decode(copy, 0x359, 0, &c, NULL), -ERR_MALFORMED);
+	free(copy);
+	bytes_free(&b);
+}
+END_TEST
+
+/* Each byte value from FIRST to 255 at AT of the sample is refused, all below are not. */
+static void check_bad_bytes(size_t at, unsigned first, const char *path, bool below_fit)
+{
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	struct container *c;
+	struct error e;
+	unsigned v;
+
+	for (v = 0; v < first && below_fit; v++) {
+		b.at[at] = (uint8_t)v;
+		if (try_decode(b.at, b.size, &c, &e))
+			ck_abort_msg("%u is refused: %s", v, e.text);
+		container_free(c);
+	}
+	for (v = first; v < 256; v++) {
+		b.at[at] = (uint8_t)v;
+		check_refused(&b, ERR_MALFORMED, path, at, at);
+	}
+	bytes_free(&b);
+	sample_free(s);
+}
+
+START_TEST(bytes_that_have_few_values)
+{
+	static const struct {
+		const char *piece, *path;
+		unsigned first;
+		bool below_fit; /* the others change no size */
+	} rows[] = {
+		{ "devices/0/kind", "devices/0/kind", 4, true },
+		{ "devices/3/kind", "devices/3/kind", 4, true },
+		{ "devices/0/mmio/queues/0/ready", "devices/0/mmio/queues/0/ready", 2, true },
+		{ "devices/1/mmio/queues/2/ready", "devices/1/mmio/queues/2/ready", 2, true },
+		{ "devices/0/backing/", "devices/0/backing", 4, false },
+		{ "devices/1/backing/", "devices/1/backing", 4, false },
+		{ "devices/3/backing/", "devices/3/backing", 4, false },
+		{ "tsi_token", "tsi_token", 2, false },
+		{ "listeners/0/inet_port", "listeners/0/inet_port", 2, false },
+		{ "listeners/1/inet_port", "listeners/1/inet_port", 2, false },
+		{ "listeners/2/inet_port", "listeners/2/inet_port", 2, false },
+	};
+	struct sample *s = sample_new();
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check_bad_bytes(sample_offset(s, rows[i].piece), rows[i].first, rows[i].path,
+				rows[i].below_fit);
+	sample_free(s);
+}
+END_TEST
+
+/* A container whose only device is a disk with the SIZE bytes at PATH as its path. */
+static struct bytes disk_bytes(const void *path, size_t size)
+{
+	struct bytes b = { 0 };
+
+	add_head(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	add_uint(&b, 4, 0);
+	add_uint(&b, 4, 1);
+	add_uint(&b, 1, 0);
+	add_fill(&b, 0, 20);
+	add_uint(&b, 1, 1);
+	add_counted(&b, path, size);
+	add_uint(&b, 8, 0);
+	add_uint(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	return b;
+}
+
+/* Where in it the string starts, with its count. */
+enum { DISK_PATH = 31 + 4 + 4 + 4 + 1 + 20 + 1 };
+
+static void check_path(const void *path, size_t size)
+{
+	struct bytes b = disk_bytes(path, size);
+	struct container *c = decode_good(b.at, b.size);
+	struct value v = container_value(c, find(c, "devices/0/backing/path"));
+
+	check_bytes("path", v.bytes, v.size, path, size);
+	check_encoding(c, NULL, b.at, b.size);
+	container_free(c);
+	bytes_free(&b);
+}
+
+START_TEST(strings_are_utf8)
+{
+	static const struct {
+		const char *bytes;
+		size_t size;
+	} good[] = {
+		{ "", 0 },
+		{ "\0", 1 },
+		{ "\n", 1 },
+		{ "a\0b\nc\0", 6 },
+		{ "\x7f", 1 },
+		{ "\xc2\x80", 2 },
+		{ "\xdf\xbf", 2 },
+		{ "\xe0\xa0\x80", 3 },
+		{ "\xed\x9f\xbf", 3 },
+		{ "\xee\x80\x80", 3 },
+		{ "\xef\xbf\xbf", 3 },
+		{ "\xf0\x90\x80\x80", 4 },
+		{ "\xf4\x8f\xbf\xbf", 4 },
+	};
+	static const char *const bad[] = {
+		"\x80",             /* the inside of a character alone */
+		"a\xbfz",           /* */
+		"\xc0\x80",         /* NUL, overlong */
+		"\xc1\xbf",         /* */
+		"\xe0\x80\x80",     /* */
+		"\xe0\x9f\xbf",     /* the last that would fit two bytes */
+		"\xf0\x80\x80\x80", /* */
+		"\xf0\x8f\xbf\xbf", /* the last that would fit three */
+		"\xed\xa0\x80",     /* the first surrogate */
+		"\xed\xbf\xbf",     /* the last */
+		"\xf4\x90\x80\x80", /* U+110000 */
+		"\xf5\x80\x80\x80", /* */
+		"\xf8\x88\x80\x80\x80", /* five bytes */
+		"\xff",
+		"\xfe",
+		"\xc3",         /* cut short */
+		"abc\xc3",      /* */
+		"\xe2\x82",     /* */
+		"\xf0\x9f\xa6", /* */
+		"\xc3(",        /* cut short by another character */
+		"\xe2\x82z",    /* */
+		"\xf0\x9f\xa6z",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		check_path(good[i].bytes, good[i].size);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		size_t size = strlen(bad[i]);
+		struct bytes b = disk_bytes(bad[i], size);
+
+		check_refused(&b, ERR_MALFORMED, "devices/0/backing/path", DISK_PATH,
+			      DISK_PATH + 4 + size);
+		bytes_free(&b);
+	}
+}
+END_TEST
+
+START_TEST(every_string_is_checked)
+{
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	unsigned strings = 0;
+	size_t i;
+
+	for (i = 0; i < s->count; i++) {
+		size_t at = sample_offset(s, s->pieces[i].path);
+		uint8_t old = b.at[at + 4];
+
+		if (s->pieces[i].shape != STRINGS)
+			continue;
+		b.at[at + 4] = 0xff;
+		check_refused(&b, ERR_MALFORMED, s->pieces[i].path, at,
+			      at + s->pieces[i].wire.size);
+		b.at[at + 4] = old;
+		strings++;
+	}
+	ck_assert_uint_eq(strings, 6);
+	bytes_free(&b);
+	sample_free(s);
+}
+END_TEST
+
+START_TEST(the_longest_string)
+{
+	struct bytes text = { 0 };
+	struct bytes b;
+
+	add_fill(&text, 'a', 65536);
+	check_path(text.at, text.size);
+	add_fill(&text, 'a', 1);
+	b = disk_bytes(text.at, text.size);
+	check_refused(&b, ERR_MALFORMED, "devices/0/backing/path", DISK_PATH, DISK_PATH + 4);
+	/* Just as wrong where its bytes are not all there: they can't make it right. */
+	b.size = DISK_PATH + 10;
+	check_refused(&b, ERR_MALFORMED, "devices/0/backing/path", DISK_PATH, DISK_PATH + 4);
+	bytes_free(&b);
+	bytes_free(&text);
+}
+END_TEST
+
+/* As intc, as the third vCPU, or as a device's state. */
+static struct bytes blob_bytes(unsigned where, uint32_t size, const char **path, uint64_t *at)
+{
+	uint8_t *content = calloc(1, size);
+	struct bytes b = { 0 };
+
+	add_head(&b, 1, 0);
+	*at = b.size;
+	*path = "intc";
+	add_counted(&b, content, where == 0 ? size : 0);
+	add_uint(&b, 4, 3);
+	add_uint(&b, 4, 0);
+	add_uint(&b, 4, 0);
+	if (where == 1) {
+		*at = b.size;
+		*path = "vcpu/2";
+	}
+	add_counted(&b, content, where == 1 ? size : 0);
+	add_uint(&b, 4, 1);
+	add_uint(&b, 1, 3);
+	add_fill(&b, 0, 20);
+	add_uint(&b, 1, 3);
+	add_fill(&b, 0, 3 * 4 + 2 * 8);
+	add_uint(&b, 4, 0);
+	if (where == 2) {
+		*at = b.size;
+		*path = "devices/0/backing/dax_state";
+	}
+	add_counted(&b, content, where == 2 ? size : 0);
+	add_uint(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	free(content);
+	return b;
+}
+
+START_TEST(the_biggest_blob)
+{
+	const uint32_t most = 16777216;
+	struct container *c;
+	const char *path;
+	struct bytes b;
+	uint64_t at;
+
+	b = blob_bytes((unsigned)_i, most, &path, &at);
+	c = decode_good(b.at, b.size);
+	ck_assert_uint_eq(container_size(c), b.size);
+	ck_assert_uint_eq(container_value(c, find(c, path)).size, most);
+	container_free(c);
+	b.size = at + 4 + most - 1;
+	check_refused(&b, ERR_TRUNCATED, path, at, at + 4);
+	bytes_free(&b);
+
+	b = blob_bytes((unsigned)_i, most + 1, &path, &at);
+	check_refused(&b, ERR_MALFORMED, path, at, at + 4);
+	b.size = at + 4;
+	check_refused(&b, ERR_MALFORMED, path, at, at + 4);
+	bytes_free(&b);
+}
+END_TEST
+
+/*
+ * What a count makes the reader allocate
+ */
+
+enum { LITTLE = 1 << 20 };
+
+/* Let the process map only a little more memory than it has. */
+static void limit_memory(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	struct rlimit limit;
+	unsigned long pages;
+
+	ck_assert_ptr_nonnull(f);
+	ck_assert_int_eq(fscanf(f, "%lu", &pages), 1);
+	fclose(f);
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+	limit.rlim_cur = pages * (unsigned long)sysconf(_SC_PAGESIZE) + LITTLE;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+	ck_assert_ptr_eq(mmap(NULL, LITTLE + 65536, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+			 MAP_FAILED);
+}
+
+static void free_memory(void)
+{
+	struct rlimit limit;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_AS, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* Decode the bytes of B where they are, with only little memory left. */
+static void check_refused_cheaply(const struct bytes *b, int code, const char *path, uint64_t low,
+				  uint64_t high)
+{
+	struct container *c;
+	struct error e = { 0 };
+	int err;
+
+	limit_memory();
+	err = container_decode(b->at, b->size, 0, &c, &e);
+	free_memory();
+	ck_assert_msg(err == -code, "%s: %d, not %d: %s", path, err, -code, e.text);
+	check_where(e.text, path, low, high);
+}
+
+START_TEST(a_blob_of_4_gib)
+{
+	struct bytes b = { 0 };
+
+	add_uint(&b, 1, 1);
+	add_fill(&b, 0, 30);
+	add_fill(&b, 0xff, 4);
+	check_refused_cheaply(&b, ERR_MALFORMED, "intc", 31, 31);
+	check_refused(&b, ERR_MALFORMED, "intc", 31, 31);
+	bytes_free(&b);
+}
+END_TEST
+
+/* The start of a container up to the list at PATH, whose elements may be zeros. */
+static struct bytes list_bytes(const char *path)
+{
+	struct bytes b = { 0 };
+
+	add_head(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	if (strcmp(path, "vcpu") == 0)
+		return b;
+	add_uint(&b, 4, 0);
+	if (strcmp(path, "devices") == 0)
+		return b;
+	if (strcmp(path, "listeners") == 0) {
+		add_uint(&b, 4, 0);
+		add_uint(&b, 1, 0);
+		return b;
+	}
+	ck_assert_str_eq(path, "devices/0/mmio/queues");
+	add_uint(&b, 4, 1);
+	add_fill(&b, 0, 17);
+	return b;
+}
+
+START_TEST(counts_of_4_billion)
+{
+	static const struct {
+		const char *path, *first; /* first: where the first element's bytes end early */
+		unsigned element; /* bytes of one that is all zeros */
+	} rows[] = {
+		{ "vcpu", "vcpu/0", 4 },
+		{ "devices", "devices/0/kind", 22 },
+		{ "devices/0/mmio/queues", "devices/0/mmio/queues", 31 },
+		{ "listeners", "listeners/0/cid", 21 },
+	};
+	struct bytes b = list_bytes(rows[_i].path);
+	struct container *c;
+	struct error e;
+	size_t elements = (2 << 20) / rows[_i].element;
+	size_t start;
+
+	add_fill(&b, 0xff, 4);
+	start = b.size;
+	check_refused_cheaply(&b, ERR_TRUNCATED, rows[_i].first, start, start);
+	/* With many elements that are there, memory follows those. */
+	add_fill(&b, 0, elements * rows[_i].element);
+	limit_memory();
+	ck_assert_int_eq(container_decode(b.at, b.size, 0, &c, &e), -ERR_TRUNCATED);
+	free_memory();
+	bytes_free(&b);
+}
+END_TEST
+
+/*
+ * Finding nodes
+ */
+
+START_TEST(rows)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+
+	ck_assert(container_is_directory(c, container_root()));
+	ck_assert(container_is_directory(c, find(c, "vcpu")));
+	ck_assert(container_is_directory(c, find(c, "devices/1")));
+	ck_assert(container_is_directory(c, find(c, "devices/1/mmio")));
+	ck_assert(container_is_directory(c, find(c, "devices/1/backing")));
+	ck_assert(container_is_directory(c, find(c, "devices/1/mmio/queues/2")));
+	ck_assert(!container_is_directory(c, find(c, "vcpu/3")));
+	ck_assert(!container_is_directory(c, find(c, "tsi_token")));
+	ck_assert(!container_is_directory(c, find(c, "devices/1/mmio/raw")));
+	ck_assert(!container_is_directory(c, find(c, "devices/1/backing/type")));
+	ck_assert_str_eq(container_row(c, find(c, "devices/1/kind"))->name, "kind");
+	ck_assert_int_eq(container_row(c, find(c, "vcpu/3"))->kind, BLOB);
+
+	ck_assert_int_eq(container_row(c, find(c, "num_cpus"))->access, RW);
+	ck_assert_int_eq(container_row(c, find(c, "mem_size"))->access, RO);
+	ck_assert_int_eq(container_row(c, find(c, "tsi_token"))->access, SECRET);
+	ck_assert_int_eq(container_row(c, find(c, "devices/0/mmio/raw"))->access, RO);
+	ck_assert_int_eq(container_row(c, find(c, "devices/0/backing/raw"))->access, RO);
+	ck_assert_int_eq(container_row(c, find(c, "devices/0/backing/type"))->access, RO);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(names_that_are_not_there)
+{
+	static const struct {
+		const char *dir, *name;
+	} rows[] = {
+		{ "", "" },
+		{ "", "num_cpu" },
+		{ "", "num_cpus " },
+		{ "", "NUM_CPUS" },
+		{ "", "0" },
+		{ "", "." },
+		{ "", "ram" },
+		{ "", "raw" },
+		{ "", "vcpu/0" },
+		{ "vcpu", "" },
+		{ "vcpu", "4" },
+		{ "vcpu", "00" },
+		{ "vcpu", "01" },
+		{ "vcpu", "+1" },
+		{ "vcpu", "-1" },
+		{ "vcpu", "-0" },
+		{ "vcpu", " 1" },
+		{ "vcpu", "1 " },
+		{ "vcpu", "1\n" },
+		{ "vcpu", "0x1" },
+		{ "vcpu", "1a" },
+		{ "vcpu", "a" },
+		{ "vcpu", "raw" },
+		/* Those that a narrower number would take for 0 or 1. */
+		{ "vcpu", "256" },
+		{ "vcpu", "65536" },
+		{ "vcpu", "4294967295" },
+		{ "vcpu", "4294967296" },
+		{ "vcpu", "4294967297" },
+		{ "vcpu", "18446744073709551615" },
+		{ "vcpu", "18446744073709551616" },
+		{ "vcpu", "18446744073709551617" },
+		{ "vcpu", "99999999999999999999999999999999" },
+		{ "vcpu", "00000000000000000000000000000001" },
+		{ "devices", "4" },
+		{ "devices/0", "raw" },
+		{ "devices/0", "type" },
+		{ "devices/0/mmio", "type" },
+		{ "devices/0/mmio/queues", "2" },
+		{ "devices/0/mmio/queues", "raw" },
+		{ "devices/0/mmio/queues/0", "raw" },
+		/* The fields of other variants. */
+		{ "devices/0/backing", "mount" },
+		{ "devices/0/backing", "tag" },
+		{ "devices/1/backing", "path" },
+		{ "devices/2/backing", "dax_gpa" },
+		{ "devices/3/backing", "path" },
+		{ "devices/3/backing", "size" },
+		/* An option that is absent. */
+		{ "listeners/1", "inet_port" },
+		{ "listeners", "3" },
+	};
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+	struct node n;
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct node dir = rows[i].dir[0] ? find(c, rows[i].dir) : container_root();
+		int err = container_lookup(c, dir, rows[i].name, &n);
+
+		ck_assert_msg(err == -ENOENT, "%s/%s: %d", rows[i].dir, rows[i].name, err);
+	}
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(options)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+	struct node n, same;
+
+	ck_assert(container_find_option(c, find(c, "listeners/1"), "inet_port", &n));
+	ck_assert(container_value(c, n).absent);
+	ck_assert_uint_eq(container_value(c, n).size, 0);
+	ck_assert(container_find_option(c, find(c, "listeners/2"), "inet_port", &n));
+	ck_assert(!container_value(c, n).absent);
+	same = find(c, "listeners/2/inet_port");
+	ck_assert(same_node(n, same));
+	ck_assert(container_find_option(c, container_root(), "tsi_token", &n));
+	ck_assert(!container_find_option(c, container_root(), "num_cpus", &n));
+	ck_assert(!container_find_option(c, container_root(), "inet_port", &n));
+	ck_assert(!container_find_option(c, container_root(), "", &n));
+	ck_assert(!container_find_option(c, find(c, "listeners"), "0", &n));
+	ck_assert(!container_find_option(c, find(c, "listeners"), "inet_port", &n));
+	ck_assert(!container_find_option(c, find(c, "devices/0/backing"), "path", &n));
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+struct child {
+	const char *name;
+	uint64_t index;
+	struct node n;
+};
+
+struct children {
+	struct child child[64];
+	size_t count;
+	size_t most; /* the walk ends with this one */
+};
+
+static bool note_child(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct children *all = ctx;
+
+	ck_assert_uint_lt(all->count, 64);
+	all->child[all->count++] = (struct child){ name, index, n };
+	return all->count < all->most;
+}
+
+static void list(const struct container *c, struct node dir, uint64_t from, size_t most,
+		 struct children *out)
+{
+	*out = (struct children){ .most = most };
+	container_children(c, dir, from, note_child, out);
+}
+
+/* Child names of DIR, any order, with blanks between; indices for lists. */
+static void check_names(const struct container *c, const char *dir, const char *expected)
+{
+	char rest[256], name[24];
+	struct children all;
+	size_t count = 0, i;
+	char *word, *next = rest;
+
+	list(c, dir[0] ? find(c, dir) : container_root(), 0, 64, &all);
+	snprintf(rest, sizeof(rest), "%s", expected);
+	while ((word = strsep(&next, " "))) {
+		if (!*word)
+			continue;
+		count++;
+		for (i = 0; i < all.count; i++) {
+			snprintf(name, sizeof(name), "%" PRIu64, all.child[i].index);
+			if (strcmp(all.child[i].name ? all.child[i].name : name, word) == 0)
+				break;
+		}
+		ck_assert_msg(i < all.count, "%s has no %s", dir, word);
+	}
+	ck_assert_msg(all.count == count, "%s has %zu children, not %zu", dir, all.count, count);
+}
+
+START_TEST(children)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+
+	check_names(c, "", "num_cpus mem_size com1 clock_host_ticks clock_ref intc vcpu devices "
+			   "tsi_token listeners");
+	check_names(c, "vcpu", "0 1 2 3");
+	check_names(c, "devices", "0 1 2 3");
+	check_names(c, "devices/2", "kind mmio backing");
+	check_names(c, "devices/2/mmio", "driver_features status interrupt_status queues raw");
+	check_names(c, "devices/1/mmio/queues", "0 1 2");
+	check_names(c, "devices/1/mmio/queues/1",
+		    "size ready desc_table avail_ring used_ring last_avail_idx next_used_idx");
+	check_names(c, "devices/0/backing", "type raw path size");
+	check_names(c, "devices/1/backing", "type raw");
+	check_names(c, "devices/2/backing", "type raw path size mount");
+	check_names(c, "devices/3/backing",
+		    "type raw tag mount host_path dax_gpa dax_window_len backend_state dax_state");
+	check_names(c, "listeners", "0 1 2");
+	check_names(c, "listeners/0", "cid peer_port vm_port family socktype inet_port");
+	check_names(c, "listeners/1", "cid peer_port vm_port family socktype");
+	container_free(c);
+
+	bytes_free(&b);
+	b = read_vector("empty.bin");
+	c = decode_good(b.at, b.size);
+	check_names(c, "", "num_cpus mem_size com1 clock_host_ticks clock_ref intc vcpu devices "
+			   "listeners");
+	check_names(c, "devices", "");
+	check_names(c, "listeners", "");
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+/* What a walk from FROM must find, if ALL are there. */
+static void check_resumed(const struct container *c, struct node dir, const struct children *all,
+			  uint64_t from)
+{
+	struct children some;
+	size_t skip = 0, i;
+
+	while (skip < all->count && all->child[skip].index < from)
+		skip++;
+	list(c, dir, from, 64, &some);
+	ck_assert_uint_eq(some.count, all->count - skip);
+	for (i = 0; i < some.count; i++) {
+		const struct child *a = &all->child[skip + i], *d = &some.child[i];
+
+		ck_assert_uint_eq(d->index, a->index);
+		ck_assert_ptr_eq(d->name, a->name);
+		ck_assert(same_node(d->n, a->n));
+	}
+}
+
+static bool check_walks(void *ctx, const char *name, uint64_t index, struct node dir)
+{
+	const struct container *c = ctx;
+	struct children all, some;
+	struct node n;
+	uint64_t from;
+	char number[24];
+	size_t i;
+
+	(void)name;
+	(void)index;
+	if (!container_is_directory(c, dir))
+		return true;
+	list(c, dir, 0, 64, &all);
+	for (i = 0; i < all.count; i++) {
+		if (i)
+			ck_assert_uint_gt(all.child[i].index, all.child[i - 1].index);
+		snprintf(number, sizeof(number), "%" PRIu64, all.child[i].index);
+		ck_assert_int_eq(container_lookup(c, dir,
+						  all.child[i].name ? all.child[i].name : number,
+						  &n),
+				 0);
+		ck_assert(same_node(n, all.child[i].n));
+		/* The walk ends where it is told to. */
+		list(c, dir, 0, i + 1, &some);
+		ck_assert_uint_eq(some.count, i + 1);
+	}
+	for (from = 0; from < 70; from++)
+		check_resumed(c, dir, &all, from);
+	check_resumed(c, dir, &all, UINT32_MAX);
+	check_resumed(c, dir, &all, UINT64_C(1) << 32);
+	check_resumed(c, dir, &all, UINT64_MAX);
+	container_children(c, dir, 0, check_walks, ctx);
+	return true;
+}
+
+START_TEST(walks_resume_anywhere)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+
+	check_walks(c, NULL, 0, container_root());
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+/*
+ * Long lists, whose elements differ in size
+ */
+
+enum { MANY = 1000 };
+
+static bool has_inet_port(unsigned i)
+{
+	/* Long runs of either size, and short ones. */
+	return i < 300 ? i % 40 < 17 : i * i % 7 < 3;
+}
+
+static void check_listener(const struct container *c, unsigned i, struct node n)
+{
+	struct bytes b = { 0 };
+	struct value v;
+	struct node leaf;
+
+	add_uint(&b, 8, 0xabcd000000000000 + i);
+	ck_assert_int_eq(container_lookup(c, n, "cid", &leaf), 0);
+	v = container_value(c, leaf);
+	check_bytes("cid", v.bytes, v.size, b.at, b.size);
+	if (container_lookup(c, n, "inet_port", &leaf)) {
+		ck_assert(!has_inet_port(i));
+	} else {
+		v = container_value(c, leaf);
+		ck_assert(has_inet_port(i));
+		ck_assert_uint_eq(v.size, 2);
+		ck_assert_uint_eq(v.bytes[0] + 256u * v.bytes[1], i);
+	}
+	bytes_free(&b);
+}
+
+static struct bytes many_bytes(void)
+{
+	struct bytes b = { 0 };
+	unsigned i;
+
+	add_head(&b, 1, 0);
+	add_uint(&b, 4, 0);
+	add_uint(&b, 4, MANY);
+	for (i = 0; i < MANY; i++) {
+		add_uint(&b, 4, i % 11);
+		add_fill(&b, (uint8_t)i, i % 11);
+	}
+	add_uint(&b, 4, 1);
+	add_fill(&b, 0, 17);
+	add_uint(&b, 4, MANY);
+	for (i = 0; i < MANY; i++) {
+		add_uint(&b, 2, i);
+		add_fill(&b, 0, 29);
+	}
+	add_uint(&b, 1, 0);
+	add_uint(&b, 1, 0);
+	add_uint(&b, 4, MANY);
+	for (i = 0; i < MANY; i++) {
+		add_uint(&b, 8, 0xabcd000000000000 + i);
+		add_fill(&b, 0, 12);
+		add_uint(&b, 1, has_inet_port(i));
+		if (has_inet_port(i))
+			add_uint(&b, 2, i);
+	}
+	return b;
+}
+
+START_TEST(long_lists)
+{
+	struct bytes b = many_bytes();
+	struct container *c = decode_good(b.at, b.size);
+	struct node listeners = find(c, "listeners");
+	struct children one;
+	char path[64];
+	struct value v;
+	struct node n;
+	unsigned i;
+
+	ck_assert_uint_eq(container_size(c), b.size);
+	for (i = 0; i < MANY; i++) {
+		snprintf(path, sizeof(path), "%u", i);
+		ck_assert_int_eq(container_lookup(c, listeners, path, &n), 0);
+		check_listener(c, i, n);
+		list(c, listeners, i, 1, &one);
+		ck_assert_uint_eq(one.count, 1);
+		ck_assert_uint_eq(one.child[0].index, i);
+		ck_assert(same_node(one.child[0].n, n));
+
+		snprintf(path, sizeof(path), "vcpu/%u", i);
+		v = container_value(c, find(c, path));
+		ck_assert_uint_eq(v.size, i % 11);
+		if (v.size)
+			ck_assert_uint_eq(v.bytes[v.size - 1], i & 255);
+
+		snprintf(path, sizeof(path), "devices/0/mmio/queues/%u/size", i);
+		v = container_value(c, find(c, path));
+		ck_assert_uint_eq(v.bytes[0] + 256u * v.bytes[1], i);
+	}
+	snprintf(path, sizeof(path), "%u", MANY);
+	ck_assert_int_eq(container_lookup(c, listeners, path, &n), -ENOENT);
+	check_encoding(c, NULL, b.at, b.size);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+struct order {
+	const struct container *c;
+	unsigned next;
+};
+
+static bool next_listener(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct order *o = ctx;
+
+	ck_assert_ptr_null(name);
+	ck_assert_uint_eq(index, o->next);
+	check_listener(o->c, o->next++, n);
+	return true;
+}
+
+START_TEST(a_long_list_in_one_walk)
+{
+	struct bytes b = many_bytes();
+	struct container *c = decode_good(b.at, b.size);
+	struct order o = { c, 0 };
+
+	container_children(c, find(c, "listeners"), 0, next_listener, &o);
+	ck_assert_uint_eq(o.next, MANY);
+	o.next = 777;
+	container_children(c, find(c, "listeners"), 777, next_listener, &o);
+	ck_assert_uint_eq(o.next, MANY);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+/*
+ * Edits
+ */
+
+static struct edit *make_edit(const struct container *c, struct node n, const struct value *v,
+			      time_t when)
+{
+	struct timespec t = { .tv_sec = when, .tv_nsec = 7 };
+	struct edit *edit = edit_new(c, n, v, t);
+
+	ck_assert_ptr_nonnull(edit);
+	return edit;
+}
+
+static void apply(struct container *c, struct edit *edit)
+{
+	ck_assert_int_eq(container_reserve(c), 0);
+	container_apply(c, edit);
+}
+
+/* Put another value in the piece P: N bytes of FILL, or N as a number, or nothing. */
+static void change_piece(struct piece *p, unsigned n, uint8_t fill)
+{
+	size_t size = p->wire.size;
+
+	p->wire.size = 0;
+	switch (p->shape) {
+	case NUMBER:
+		add_uint(&p->wire, (unsigned)size, p->values ? n % p->values : n * 0x0101010101u);
+		break;
+	case FIXED:
+		add_fill(&p->wire, fill, size);
+		break;
+	case STRINGS:
+		add_uint(&p->wire, 4, n);
+		add_fill(&p->wire, fill & 127, n);
+		break;
+	case BLOBS:
+		add_uint(&p->wire, 4, n);
+		add_fill(&p->wire, fill, n);
+		break;
+	case OPTIONAL:
+		add_uint(&p->wire, 1, n % 3 != 0);
+		if (n % 3 != 0)
+			add_fill(&p->wire, fill, strcmp(p->path, "tsi_token") ? 2 : 32);
+		break;
+	case GLUE:
+		ck_abort_msg("%s is no leaf", p->path);
+	}
+}
+
+/* All that C shows is what the model S has. */
+static void check_model(const struct container *c, const struct sample *s)
+{
+	struct bytes b = sample_bytes(s, "");
+	char path[64], prefix[64];
+	unsigned d, record;
+
+	check_encoding(c, NULL, b.at, b.size);
+	bytes_free(&b);
+	for (d = 0; d < 4; d++) {
+		for (record = 0; record < 2; record++) {
+			const char *name = record ? "backing" : "mmio";
+			struct buffer raw = { 0 };
+			struct node n;
+
+			snprintf(path, sizeof(path), "devices/%u/%s/raw", d, name);
+			snprintf(prefix, sizeof(prefix), "devices/%u/%s/", d, name);
+			n = find(c, path);
+			b = sample_bytes(s, prefix);
+			if (record == 0) {
+				/* The count of queues has the path of their list. */
+				ck_assert_uint_eq((b.size - 20) % 31, 0);
+			}
+			container_raw(c, n, 0, UINT64_MAX, &raw);
+			check_bytes(path, raw.bytes, raw.size, b.at, b.size);
+			ck_assert_uint_eq(container_raw_size(c, n), b.size);
+			buffer_free(&raw);
+			bytes_free(&b);
+		}
+	}
+}
+
+/* Make the change that P has seen, as an edit of C: pending first, then applied. */
+static void check_edit(struct container *c, const struct sample *s, const struct piece *p,
+		       const struct bytes *old, time_t when)
+{
+	struct node n = find_leaf(c, p->path);
+	struct value v = piece_value(p);
+	struct edit *edit = make_edit(c, n, &v, when);
+	uint64_t version = container_version(c, n);
+	bool change = p->wire.size != old->size || memcmp(p->wire.at, old->at, old->size);
+	struct bytes now = sample_bytes(s, "");
+	struct timespec t;
+	struct value got;
+
+	ck_assert_int_eq(edit_is_change(c, edit), change);
+	check_encoding(c, edit, now.at, now.size);
+	apply(c, edit);
+	check_encoding(c, NULL, now.at, now.size);
+	bytes_free(&now);
+
+	got = container_value(c, n);
+	ck_assert_int_eq(got.absent, v.absent);
+	check_bytes(p->path, got.bytes, got.size, v.bytes, v.size);
+	ck_assert_uint_ne(container_version(c, n), version);
+	ck_assert_uint_ne(container_version(c, n), 0);
+	ck_assert(container_mtime(c, n, &t));
+	ck_assert_int_eq(t.tv_sec, when);
+	ck_assert_int_eq(t.tv_nsec, 7);
+	ck_assert(same_node(find_leaf(c, p->path), n));
+	if (p->shape == OPTIONAL && v.absent) {
+		const char *slash = strrchr(p->path, '/');
+		char dir[64];
+
+		snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - p->path) : 0, p->path);
+		ck_assert_int_eq(container_lookup(c, slash ? find(c, dir) : container_root(),
+						  slash ? slash + 1 : p->path, &n),
+				 -ENOENT);
+	}
+	check_model(c, s);
+}
+
+static struct bytes copy_bytes(const struct bytes *b)
+{
+	struct bytes copy = { 0 };
+
+	add(&copy, b->at, b->size);
+	return copy;
+}
+
+START_TEST(each_leaf_is_edited)
+{
+	/* Sizes: shorter, none, longer, much longer, and once the same again. */
+	static const unsigned sizes[] = { 3, 0, 700, 65536, 65536, 1 };
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	size_t i, k;
+
+	for (i = 0; i < s->count; i++) {
+		struct container *c;
+		struct bytes first, last;
+
+		if (s->pieces[i].shape == GLUE)
+			continue;
+		c = decode_good(b.at, b.size);
+		first = copy_bytes(&s->pieces[i].wire);
+		for (k = 0; k < sizeof(sizes) / sizeof(sizes[0]); k++) {
+			struct bytes old = copy_bytes(&s->pieces[i].wire);
+
+			change_piece(&s->pieces[i], sizes[k], 0x61);
+			check_edit(c, s, &s->pieces[i], &old, (time_t)(100 + k));
+			bytes_free(&old);
+		}
+		/* And back to what it was. */
+		last = s->pieces[i].wire;
+		s->pieces[i].wire = first;
+		check_edit(c, s, &s->pieces[i], &last, 200);
+		bytes_free(&last);
+		check_encoding(c, NULL, b.at, b.size);
+		container_free(c);
+	}
+	bytes_free(&b);
+	sample_free(s);
+}
+END_TEST
+
+START_TEST(many_edits_in_any_order)
+{
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	struct container *c = decode_good(b.at, b.size);
+	uint64_t random = 12345;
+	unsigned k;
+
+	for (k = 0; k < 1200; k++) {
+		struct piece *p = &s->pieces[next_random(&random) % s->count];
+		struct bytes old;
+
+		if (p->shape == GLUE)
+			continue;
+		old = copy_bytes(&p->wire);
+		change_piece(p, next_random(&random) % 400, (uint8_t)next_random(&random));
+		check_edit(c, s, p, &old, (time_t)k);
+		bytes_free(&old);
+	}
+	/* What was written reads as what was held. */
+	container_free(c);
+	bytes_free(&b);
+	b = sample_bytes(s, "");
+	c = decode_good(b.at, b.size);
+	check_model(c, s);
+	container_free(c);
+	bytes_free(&b);
+	sample_free(s);
+}
+END_TEST
+
+START_TEST(an_edit_that_is_none)
+{
+	struct sample *s = sample_new();
+	struct bytes b = sample_bytes(s, "");
+	struct container *c = decode_good(b.at, b.size);
+	struct node n = find(c, "devices/2/backing/mount");
+	struct value old = { (const uint8_t *)"/data", 5, false };
+	struct value other = { (const uint8_t *)"/datb", 5, false };
+	struct value longer = { (const uint8_t *)"/data1", 6, false };
+	struct value shorter = { (const uint8_t *)"/dat", 4, false };
+	struct edit *edit;
+
+	edit = make_edit(c, n, &old, 1);
+	ck_assert(!edit_is_change(c, edit));
+	edit_free(edit);
+	edit = make_edit(c, n, &longer, 1);
+	ck_assert(edit_is_change(c, edit));
+	edit_free(edit);
+	edit = make_edit(c, n, &shorter, 1);
+	ck_assert(edit_is_change(c, edit));
+	edit_free(edit);
+	/* An edit that was only made, or dropped, changes nothing. */
+	check_encoding(c, NULL, b.at, b.size);
+	ck_assert_uint_eq(container_version(c, n), 0);
+
+	apply(c, make_edit(c, n, &other, 1));
+	edit = make_edit(c, n, &other, 1);
+	ck_assert(!edit_is_change(c, edit));
+	edit_free(edit);
+	edit = make_edit(c, n, &old, 1);
+	ck_assert(edit_is_change(c, edit));
+	apply(c, edit);
+	check_encoding(c, NULL, b.at, b.size);
+	edit_free(NULL);
+	container_free(c);
+	container_free(NULL);
+	bytes_free(&b);
+	sample_free(s);
+}
+END_TEST
+
+START_TEST(versions_and_times)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+	struct node kind = find(c, "devices/0/kind");
+	struct node features = find(c, "devices/0/mmio/driver_features");
+	struct node raw = find(c, "devices/0/mmio/raw");
+	struct value one = { (const uint8_t *)"\1", 1, false };
+	struct value eight = { (const uint8_t *)"\1\2\3\4\5\6\7", 8, false };
+	struct timespec t;
+	uint64_t first, second;
+
+	ck_assert_uint_eq(container_version(c, kind), 0);
+	ck_assert(!container_mtime(c, kind, &t));
+
+	apply(c, make_edit(c, kind, &one, 1000));
+	first = container_version(c, kind);
+	ck_assert_uint_ne(first, 0);
+	ck_assert(container_mtime(c, kind, &t));
+	ck_assert_int_eq(t.tv_sec, 1000);
+	/* Its neighbours have not been edited, nor has what holds it. */
+	ck_assert_uint_eq(container_version(c, features), 0);
+	ck_assert(!container_mtime(c, features, &t));
+
+	/* The same value once more is an edit too. */
+	apply(c, make_edit(c, kind, &one, 2000));
+	second = container_version(c, kind);
+	ck_assert_uint_ne(second, 0);
+	ck_assert_uint_ne(second, first);
+	ck_assert(container_mtime(c, kind, &t));
+	ck_assert_int_eq(t.tv_sec, 2000);
+
+	apply(c, make_edit(c, features, &eight, 3000));
+	ck_assert_uint_ne(container_version(c, features), 0);
+	ck_assert_uint_eq(container_version(c, kind), second);
+	/* The view starts where this leaf does, and stays a view of all of it. */
+	ck_assert_uint_eq(container_raw_size(c, raw), 20 + 2 * 31);
+	ck_assert_uint_eq(container_value(c, find(c, "devices/0/backing/type")).bytes[0], 1);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(an_edited_size_of_memory)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+	struct value v = { (const uint8_t *)"\0\0\0\0\1\0\0", 8, false };
+
+	apply(c, make_edit(c, find(c, "mem_size"), &v, 1));
+	ck_assert_uint_eq(container_mem_size(c), UINT64_C(1) << 32);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(options_set_and_removed)
+{
+	struct bytes b = read_vector("full.bin");
+	struct container *c = decode_good(b.at, b.size);
+	struct node dir = find(c, "listeners/1");
+	struct value port = { (const uint8_t *)"\x34\x12", 2, false };
+	struct value none = { .absent = true };
+	struct children before, after;
+	struct bytes expected = { 0 };
+	struct node n, token = find(c, "tsi_token");
+	size_t i;
+
+	list(c, dir, 0, 64, &before);
+	ck_assert(container_find_option(c, dir, "inet_port", &n));
+	apply(c, make_edit(c, n, &port, 1));
+	check_names(c, "listeners/1", "cid peer_port vm_port family socktype inet_port");
+	ck_assert(same_node(find(c, "listeners/1/inet_port"), n));
+	/* The others keep their indices. */
+	list(c, dir, 0, 64, &after);
+	ck_assert_uint_eq(after.count, before.count + 1);
+	for (i = 0; i < before.count; i++)
+		ck_assert_uint_eq(after.child[i].index, before.child[i].index);
+	/* The second listener ends 23 bytes before the end, with its presence. */
+	add(&expected, b.at, b.size - 23 - 1);
+	add(&expected, "\1\x34\x12", 3);
+	add(&expected, b.at + b.size - 23, 23);
+	check_encoding(c, NULL, expected.at, expected.size);
+
+	apply(c, make_edit(c, n, &none, 2));
+	check_names(c, "listeners/1", "cid peer_port vm_port family socktype");
+	check_encoding(c, NULL, b.at, b.size);
+
+	apply(c, make_edit(c, token, &none, 3));
+	check_names(c, "", "num_cpus mem_size com1 clock_host_ticks clock_ref intc vcpu devices "
+			   "listeners");
+	expected.size = 0;
+	add(&expected, b.at, 0x57f);
+	add_uint(&expected, 1, 0);
+	add(&expected, b.at + 0x580 + 32, b.size - 0x580 - 32);
+	check_encoding(c, NULL, expected.at, expected.size);
+	bytes_free(&expected);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+START_TEST(a_long_list_is_edited)
+{
+	struct bytes b = many_bytes();
+	struct container *c = decode_good(b.at, b.size);
+	struct value none = { .absent = true };
+	struct bytes expected = { 0 };
+	struct container *again;
+	char path[64];
+	unsigned i;
+
+	/* From the end to the start, and with all of them gone the rest is still found. */
+	for (i = MANY; i-- > 0;) {
+		snprintf(path, sizeof(path), "listeners/%u/inet_port", i);
+		if (has_inet_port(i))
+			apply(c, make_edit(c, find(c, path), &none, 1));
+		snprintf(path, sizeof(path), "listeners/%u/cid", i);
+		ck_assert_uint_eq(container_value(c, find(c, path)).bytes[0], i & 255);
+	}
+	add(&expected, b.at, b.size);
+	for (i = 0; i < MANY; i++)
+		expected.size -= has_inet_port(i) ? 23 : 21;
+	for (i = 0; i < MANY; i++) {
+		add_uint(&expected, 8, 0xabcd000000000000 + i);
+		add_fill(&expected, 0, 13);
+	}
+	check_encoding(c, NULL, expected.at, expected.size);
+	again = decode_good(expected.at, expected.size);
+	ck_assert_uint_eq(container_size(again), expected.size);
+	container_free(again);
+	container_free(c);
+	bytes_free(&expected);
+	bytes_free(&b);
+}
+END_TEST
+
+/*
+ * The rest of the format
+ */
+
+START_TEST(device_kinds)
+{
+	uint32_t id;
+
+	for (id = 0; id < 1000; id++)
+		ck_assert_str_eq(format_device_kind(id), id == 19   ? "vsock"
+							 : id == 26 ? "virtiofs"
+								    : "blk");
+	ck_assert_str_eq(format_device_kind(UINT32_MAX), "blk");
+	ck_assert_str_eq(format_device_kind(0x80000000 | 19), "blk");
+}
+END_TEST
+
+START_TEST(limits)
+{
+	static const struct field string = { STRING, "string", .size = 65536 };
+	static const struct field blob = { BLOB, "blob", .size = 16 << 20 };
+	static const struct field six = { BYTES, "six", .size = 6 };
+
+	ck_assert_int_eq(FORMAT_STRING_MAX, 65536);
+	ck_assert_int_eq(FORMAT_BLOB_MAX, 16777216);
+	ck_assert_int_eq(value_check_size(&string, 0), 0);
+	ck_assert_int_eq(value_check_size(&string, 65536), 0);
+	ck_assert_int_eq(value_check_size(&string, 65537), -ENAMETOOLONG);
+	ck_assert_int_eq(value_check_size(&string, UINT64_MAX), -ENAMETOOLONG);
+	ck_assert_int_eq(value_check_size(&blob, 0), 0);
+	ck_assert_int_eq(value_check_size(&blob, 16777216), 0);
+	ck_assert_int_eq(value_check_size(&blob, 16777217), -EFBIG);
+	ck_assert_int_eq(value_check_size(&blob, UINT64_MAX), -EFBIG);
+	ck_assert_int_eq(value_check_size(&six, 6), 0);
+	ck_assert_int_eq(value_check_size(&six, 5), -EINVAL);
+	ck_assert_int_eq(value_check_size(&six, 7), -EFBIG);
+}
+END_TEST
+
+int main(void)
+{
+	TCase *t = tcase_create("container");
+
+	tcase_add_test(t, empty);
+	tcase_add_test(t, full);
+	tcase_add_test(t, nothing_after_the_container_is_looked_at);
+	tcase_add_test(t, all_zeros);
+	tcase_add_loop_test(t, vectors_are_read_as_their_writer_does, 0, VECTORS);
+	tcase_add_loop_test(t, every_prefix_is_truncated, 0, VECTORS);
+	tcase_add_test(t, an_error_says_where);
+	tcase_add_test(t, bytes_that_have_few_values);
+	tcase_add_test(t, strings_are_utf8);
+	tcase_add_test(t, every_string_is_checked);
+	tcase_add_test(t, the_longest_string);
+	tcase_add_loop_test(t, the_biggest_blob, 0, 3);
+	tcase_add_test(t, a_blob_of_4_gib);
+	tcase_add_loop_test(t, counts_of_4_billion, 0, 4);
+	tcase_add_test(t, rows);
+	tcase_add_test(t, names_that_are_not_there);
+	tcase_add_test(t, options);
+	tcase_add_test(t, children);
+	tcase_add_test(t, walks_resume_anywhere);
+	tcase_add_test(t, long_lists);
+	tcase_add_test(t, a_long_list_in_one_walk);
+	tcase_add_test(t, each_leaf_is_edited);
+	tcase_add_test(t, many_edits_in_any_order);
+	tcase_add_test(t, an_edit_that_is_none);
+	tcase_add_test(t, versions_and_times);
+	tcase_add_test(t, an_edited_size_of_memory);
+	tcase_add_test(t, options_set_and_removed);
+	tcase_add_test(t, a_long_list_is_edited);
+	tcase_add_test(t, device_kinds);
+	tcase_add_test(t, limits);
+	return check_run(t);
+}
