@@ -198,6 +198,30 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
 	return err;
 }
 
+int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
+{
+	struct iovec *pieces = malloc((n / RAM_PAGE + 2) * sizeof(*pieces));
+	uint64_t end = offset + n;
+	int count = 0;
+
+	if (!pieces)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&r->moves);
+	while (offset < end) {
+		bool ours = is_written(r, offset / RAM_PAGE);
+		uint64_t run = find_page(r, offset / RAM_PAGE, !ours) * RAM_PAGE;
+
+		if (run > end)
+			run = end;
+		pieces[count++] = (struct iovec){ (ours ? r->top : r->base) + offset, run - offset };
+		offset = run;
+	}
+	fn(ctx, pieces, count);
+	pthread_rwlock_unlock(&r->moves);
+	free(pieces);
+	return 0;
+}
+
 /* Write to a page that is not ours yet, N bytes at FROM in it. */
 static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t from, size_t n)
 {

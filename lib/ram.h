@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "error.h"
 
@@ -49,6 +50,15 @@ uint64_t ram_size(const struct ram *r);
  * file does not have them any more.
  */
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
+
+/*
+ * Call FN with pieces of memory that hold the N bytes at OFFSET, in order, and
+ * stay valid while it runs.  There are at most N / RAM_PAGE + 2.  A system call
+ * that copies from them fails with EFAULT where ram_read fails with -EIO; nothing
+ * else may touch them.  0 or -ENOMEM, and then FN was not called.
+ */
+typedef void ram_viewer(void *ctx, struct iovec *pieces, int count);
+int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx);
 
 /* Write likewise: 0, -EIO, or -ENOSPC if there is no memory for it. */
 int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset);

@@ -371,21 +371,21 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 	fuse_reply_err(req, 0);
 }
 
+/*
+ * The kernel copies from the mapping itself.  Where the file has been cut short
+ * under it, it ends the request with EIO.
+ */
+static void reply_pieces(void *req, struct iovec *pieces, int count)
+{
+	fuse_reply_iov(req, pieces, count);
+}
+
 static void read_ram(fuse_req_t req, struct ram *ram, size_t size, uint64_t offset)
 {
 	uint64_t left = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
-	char *bytes;
-	int err;
 
-	if (size > left)
-		size = left;
-	bytes = malloc(size + 1);
-	err = bytes ? ram_read(ram, bytes, size, offset) : -ENOMEM;
-	if (err)
-		fuse_reply_err(req, -err);
-	else
-		fuse_reply_buf(req, bytes, size);
-	free(bytes);
+	if (ram_view(ram, size < left ? size : left, offset, reply_pieces, req))
+		fuse_reply_err(req, ENOMEM);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

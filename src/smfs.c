@@ -13,6 +13,7 @@
 #include "fs.h"
 #include "guard.h"
 #include "options.h"
+#include "readahead.h"
 
 static const char help[] =
 	"Usage: smfs [options] SNAPSHOT MOUNTPOINT\n"
@@ -36,6 +37,9 @@ static const char help[] =
 	"and the mount options of every FUSE file system, such as allow_other.\n"
 	"\n"
 	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n";
+
+/* RAM is read in large pieces, and a request costs two wake-ups. */
+enum { READAHEAD_KIB = 4096 };
 
 static bool to_syslog;      /* standard error is not there any more */
 static bool serving;        /* libfuse's messages are to be reported */
@@ -191,6 +195,7 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 			why_fuse_failed("see dmesg"));
 		goto out;
 	}
+	readahead_set(mountpoint, READAHEAD_KIB);
 	/* Before any thread is there: a fork takes only its own along. */
 	if (fuse_daemonize(o->foreground || o->debug) == 0) {
 		to_syslog = !o->foreground && !o->debug;

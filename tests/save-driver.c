@@ -10,7 +10,8 @@
  *   set NODE TEXT               give the leaf at the path NODE (without a leading
  *                               slash) a value: an edit that is saved at once
  *   poke OFFSET HEX             write to RAM, privately
- *   save-ram                    save what was poked
+ *   hold                        from now on, edits are saved by save-ram only
+ *   save-ram                    save what was poked, and edits that are held
  *   get NODE                    "ok HEX", what its file shows
  *   way                         "ok TEXT", how the last save went
  *   fds                         "ok COUNT", open descriptors
@@ -21,7 +22,8 @@
  * From the environment: SAVE_DRIVER_TRACE=FILE appends a line for each call that
  * changes files or makes them durable (see trace below); SAVE_DRIVER_SHORT=N
  * makes each pread and pwrite transfer N bytes at most; SAVE_DRIVER_NOSYNC makes
- * fsync do nothing but be traced.
+ * fsync do nothing but be traced; SAVE_DRIVER_KEEP=FOLDER moves there, to its
+ * inode number as a name, what unlink would remove.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -46,6 +48,7 @@
 static FILE *trace_file;
 static size_t short_size = SIZE_MAX;
 static bool no_sync;
+static const char *keep_folder;
 
 static unsigned long long inode(int fd)
 {
@@ -160,9 +163,22 @@ int renameat2(int from, const char *old, int to, const char *new, unsigned int f
 	return err;
 }
 
+/* A file of which tests need the inode after it has lost its name. */
+static int keep(int folder, const char *name)
+{
+	char kept[PATH_MAX];
+	struct stat st;
+
+	if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	snprintf(kept, sizeof(kept), "%s/%llu", keep_folder, (unsigned long long)st.st_ino);
+	return (int)syscall(SYS_renameat2, folder, name, AT_FDCWD, kept, 0);
+}
+
 int unlinkat(int folder, const char *name, int flags)
 {
-	int err = (int)syscall(SYS_unlinkat, folder, name, flags);
+	int err = keep_folder ? keep(folder, name)
+			      : (int)syscall(SYS_unlinkat, folder, name, flags);
 
 	if (!err)
 		trace("unlink %llu %s", inode(folder), name);
@@ -338,6 +354,9 @@ static void run(char *line)
 		do_get(word[1]);
 	} else if (strcmp(word[0], "poke") == 0) {
 		do_poke(word[1], word[2]);
+	} else if (strcmp(word[0], "hold") == 0) {
+		mount.policy = SAVE_ON_SYNC;
+		answer(0, "");
 	} else if (strcmp(word[0], "save-ram") == 0) {
 		mount.save_ram = true;
 		answer(mount_sync(&mount), reported);
@@ -369,6 +388,7 @@ int main(void)
 	if (size)
 		short_size = strtoul(size, NULL, 10);
 	no_sync = getenv("SAVE_DRIVER_NOSYNC") != NULL;
+	keep_folder = getenv("SAVE_DRIVER_KEEP");
 	guard_install();
 	while ((n = getline(&line, &room, stdin)) > 0) {
 		if (line[n - 1] == '\n')
