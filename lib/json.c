@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistr.h>
 
 #include "le.h"
 #include "text.h"
@@ -128,12 +129,16 @@ static int refuse(struct build *b, const char *fmt, ...) __attribute__((format(p
 
 static int refuse(struct build *b, const char *fmt, ...)
 {
-	char why[160];
+	char why[160], *p;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
+	/* It may have a name from the document in it: one line, and no escapes for a terminal. */
+	for (p = why; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	return error_set(b->error, EINVAL, "%s: %s", b->path[0] ? b->path : ".", why);
 }
 
@@ -333,6 +338,13 @@ static int build_record(struct build *b, const struct field *row, json_object *o
 	return err;
 }
 
+/* Whether O, a string, is TEXT, and nothing after a NUL either. */
+static bool is_text(json_object *o, const char *text)
+{
+	return (size_t)json_object_get_string_len(o) == strlen(text) &&
+	       strcmp(json_object_get_string(o), text) == 0;
+}
+
 static int build_variant(struct build *b, const struct field *row, json_object *o)
 {
 	const struct choice *choices = row->choices;
@@ -353,7 +365,7 @@ static int build_variant(struct build *b, const struct field *row, json_object *
 	if (!json_object_is_type(type, json_type_string))
 		return refuse(b, "must be a string");
 	for (i = 0; choices[i].name; i++)
-		if (strcmp(choices[i].name, json_object_get_string(type)) == 0)
+		if (is_text(type, choices[i].name))
 			break;
 	if (!choices[i].name)
 		return refuse(b, "is not one of the words for it");
@@ -433,54 +445,9 @@ static size_t string_end(const char *text, size_t n, size_t at)
 	return at < n ? at : n;
 }
 
-/*
- * Refuse the document for the byte AT of TEXT, which is JSON up to there.  The
- * path is that of the value which was being read.
- */
-static int refuse_byte(const char *text, size_t at, const char *why, struct error *e)
+static int refuse_byte(size_t at, const char *why, struct error *e)
 {
-	struct level {
-		size_t length; /* of the path of the object or array */
-		size_t index;
-		bool array;
-	} levels[JSON_TOKENER_DEFAULT_DEPTH + 1] = { { 0 } };
-	struct level *l = levels;
-	struct build b = { .error = e };
-	char name[64] = "";
-	size_t i, end;
-
-	for (i = 0; i < at; i++) {
-		switch (text[i]) {
-		case '"':
-			end = string_end(text, at, i);
-			snprintf(name, sizeof(name), "%.*s", (int)(end - i - 1), text + i + 1);
-			i = end;
-			break;
-		case ':':
-			b.path[l->length] = 0;
-			enter(&b, name, 0);
-			break;
-		case ',':
-			b.path[l->length] = 0;
-			if (l->array)
-				enter(&b, NULL, ++l->index);
-			break;
-		case '{':
-		case '[':
-			if (l == levels + JSON_TOKENER_DEFAULT_DEPTH)
-				break;
-			*++l = (struct level){ strlen(b.path), 0, text[i] == '[' };
-			if (l->array)
-				enter(&b, NULL, 0);
-			break;
-		case '}':
-		case ']':
-			b.path[l->length] = 0;
-			l -= l > levels;
-			break;
-		}
-	}
-	return refuse(&b, "byte %zu: %s", at, why);
+	return error_set(e, EINVAL, "byte %zu: %s", at, why);
 }
 
 /* The UTF-16 code unit that the four digits at HEX are. */
@@ -515,9 +482,12 @@ static bool is_right_string(const char *text, size_t at, size_t end)
 /* Whether the N bytes at TEXT, a JSON number, are a fraction or what their integer is written as. */
 static bool is_exact_number(const char *text, size_t n)
 {
+	const char *point = memchr(text, '.', n);
 	char number[24] = "", again[24];
 
-	if (memchr(text, '.', n) || memchr(text, 'e', n) || memchr(text, 'E', n))
+	if (point)
+		return point + 1 < text + n && point[1] >= '0' && point[1] <= '9';
+	if (memchr(text, 'e', n) || memchr(text, 'E', n))
 		return true;
 	if (n >= sizeof(number))
 		return false;
@@ -527,6 +497,14 @@ static bool is_exact_number(const char *text, size_t n)
 	else
 		snprintf(again, sizeof(again), "%llu", strtoull(number, NULL, 10));
 	return strcmp(number, again) == 0;
+}
+
+/* Whether what comes after the string that ends at AT makes it the name of a member. */
+static bool is_name(const char *text, size_t n, size_t at)
+{
+	while (at < n && strchr(" \t\r\n", text[at]))
+		at++;
+	return at < n && text[at] == ':';
 }
 
 /*
@@ -542,16 +520,18 @@ static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 		if (text[i] == '"') {
 			end = string_end(text, n, i) + 1;
 			if (!is_right_string(text, i, end - 1))
-				return refuse_byte(text, i, "control character, or half of a surrogate pair", e);
+				return refuse_byte(i, "control character, or half of a surrogate pair", e);
+			if (is_name(text, n, end) && memchr(text + i, '\\', end - i))
+				return refuse_byte(i, "a name with an escape", e);
 		} else if (strchr("-0123456789", text[i])) {
 			while (end < n && strchr("+-.0123456789eE", text[end]))
 				end++;
 			if (!is_exact_number(text + i, end - i))
-				return refuse_byte(text, i, "number too large, or with a needless 0 or -", e);
+				return refuse_byte(i, "number too large, or with a needless 0 or -", e);
 		} else if (text[i] == ':') {
 			++*colons;
 		} else if (!strchr("{}[], \t\r\ntruefalsn", text[i])) {
-			return refuse_byte(text, i, "unexpected character", e);
+			return refuse_byte(i, "unexpected character", e);
 		}
 	}
 	return 0;
@@ -568,6 +548,7 @@ static const char *explain(struct json_tokener *t)
 int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 {
 	const char *nul = memchr(text, 0, n);
+	const uint8_t *wrong = u8_check((const uint8_t *)text, n);
 	struct json_tokener *t;
 	size_t colons = 0;
 	json_object *o;
@@ -576,14 +557,16 @@ int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 	if (n > INT_MAX)
 		return error_set(e, EINVAL, "not a document: more than %d bytes", INT_MAX);
 	if (nul) /* the tokener would stop there, content */
-		return refuse_byte(text, (size_t)(nul - text), "is NUL", e);
+		return refuse_byte((size_t)(nul - text), "is NUL", e);
+	if (wrong)
+		return refuse_byte((size_t)(wrong - (const uint8_t *)text), "not UTF-8", e);
 	t = json_tokener_new();
 	if (!t)
 		return error_set(e, ENOMEM, "out of memory");
-	json_tokener_set_flags(t, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(t, JSON_TOKENER_STRICT);
 	o = json_tokener_parse_ex(t, text, (int)n);
 	if (json_tokener_get_error(t) != json_tokener_success)
-		err = refuse_byte(text, json_tokener_get_parse_end(t), explain(t), e);
+		err = refuse_byte(json_tokener_get_parse_end(t), explain(t), e);
 	else
 		err = scan(text, n, &colons, e);
 	if (!err && count_members(o) != colons)

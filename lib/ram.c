@@ -177,7 +177,8 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 	while (offset < end) {
 		uint64_t page = offset / RAM_PAGE;
 		bool ours = is_written(r, page);
-		uint64_t run = find_page(r, page, !ours) * RAM_PAGE;
+		/* From the next page on: this one may be written meanwhile. */
+		uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
 		size_t take = (run < end ? run : end) - offset;
 
 		if (!guard_copy(out, (ours ? r->top : r->base) + offset, take))
@@ -208,8 +209,10 @@ int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&r->moves);
 	while (offset < end) {
-		bool ours = is_written(r, offset / RAM_PAGE);
-		uint64_t run = find_page(r, offset / RAM_PAGE, !ours) * RAM_PAGE;
+		uint64_t page = offset / RAM_PAGE;
+		bool ours = is_written(r, page);
+		/* From the next page on: this one may be written meanwhile. */
+		uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
 
 		if (run > end)
 			run = end;
@@ -271,7 +274,7 @@ bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
 	uint64_t first = find_page(r, *offset / RAM_PAGE, true);
 	uint64_t end;
 
-	if (first == page_count(r))
+	if (*offset >= r->size || first == page_count(r))
 		return false;
 	end = find_page(r, first, false) * RAM_PAGE;
 	*offset = first * RAM_PAGE;

@@ -46,7 +46,7 @@ struct layout layout_next(const struct layout *old, uint64_t size)
 
 bool save_is_unchanged(const struct save *s, const struct beside *b)
 {
-	struct identity now;
+	struct identity now = { 0 };
 	struct stat st;
 
 	if (identity_get(s->fd, &now) || !identity_equal(&now, &s->identity))
@@ -96,7 +96,7 @@ int save(const struct save *s, struct saved *out, struct error *e)
 {
 	typedef int way(const struct save *, struct saved *, struct error *);
 	/* A renamed file would leave the other names of the old one behind. */
-	static way *const with_links[] = { save_in_place, NULL };
+	static way *const with_links[] = { save_in_place, save_shifting, NULL };
 	static way *const replacing[] = { save_clone, save_copy, save_in_place, NULL };
 	static way *const all[] = { save_clone, save_in_place, save_copy, NULL };
 	way *const *ways = s->replace ? replacing : all;
@@ -138,10 +138,12 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 || lstat(path, &there) < 0 ||
 	    here.st_ino != there.st_ino || here.st_dev != there.st_dev || !S_ISREG(here.st_mode))
 		undone = 0;
-	else if (undone)
-		err = journal_undo(b, fd, e);
-	else if (!beside_name(b, SAVE_NEW_SUFFIX, name, NULL))
-		unlinkat(b->folder, name, 0);
+	else {
+		if (undone)
+			err = journal_undo(b, fd, e);
+		if (!err && !beside_name(b, SAVE_NEW_SUFFIX, name, NULL))
+			unlinkat(b->folder, name, 0);
+	}
 	close(fd);
 	return err ? err : undone;
 }

@@ -76,6 +76,9 @@ int save_clone(const struct save *s, struct saved *out, struct error *e);
 int save_copy(const struct save *s, struct saved *out, struct error *e);
 int save_in_place(const struct save *s, struct saved *out, struct error *e);
 
+/* In place as well, but a tail that has to move is copied, and its bytes journalled. */
+int save_shifting(const struct save *s, struct saved *out, struct error *e);
+
 /* For them: whether FD is, unchanged, what the snapshot's name stands for. */
 bool save_is_unchanged(const struct save *s, const struct beside *b);
 

@@ -2,8 +2,10 @@
 /* Saving by writing over the snapshot, with a journal that can undo it. */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -15,6 +17,7 @@ struct change {
 	const uint8_t *bytes; /* the new ones */
 	uint64_t offset;
 	uint64_t size;
+	bool shift; /* a tail that moves is copied, not moved by inserting a range */
 };
 
 static bool tail_moves(const struct save *s)
@@ -84,14 +87,19 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 		struct journal_plan *p)
 {
 	uint64_t offset = 0, size;
-	bool moves = tail_moves(s);
+	bool inserts = tail_moves(s) && !c->shift;
+	bool shifts = tail_moves(s) && c->shift;
 
-	/* What is inserted was not there before. */
-	add_range(ranges, c->offset, c->offset + c->size,
-		  moves ? s->old.tail_offset : s->old.file_size);
-	/* What is cut off will be. */
-	add_range(ranges, s->new.file_size, s->old.file_size, s->old.file_size);
-	while (s->save_ram && ram_next_written(s->ram, &offset, &size)) {
+	if (shifts) {
+		add_range(ranges, c->offset, s->old.file_size, s->old.file_size);
+	} else {
+		/* What is inserted was not there before. */
+		add_range(ranges, c->offset, c->offset + c->size,
+			  inserts ? s->old.tail_offset : s->old.file_size);
+		/* What is cut off will be. */
+		add_range(ranges, s->new.file_size, s->old.file_size, s->old.file_size);
+	}
+	while (s->save_ram && !shifts && ram_next_written(s->ram, &offset, &size)) {
 		uint64_t at = s->old.tail_offset + offset;
 
 		add_range(ranges, at, at + size, s->old.file_size);
@@ -101,17 +109,27 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 		.old_size = s->old.file_size,
 		.new_size = s->new.file_size,
 		.insert_offset = s->old.tail_offset,
-		.insert_size = moves ? s->new.tail_offset - s->old.tail_offset : 0,
+		.insert_size = inserts ? s->new.tail_offset - s->old.tail_offset : 0,
 		.ranges = (const struct journal_range *)ranges->bytes,
 		.range_count = ranges->size / sizeof(struct journal_range),
 	};
 	return ranges->failed ? -ENOMEM : 0;
 }
 
+/*
+ * One call, but filesystems carry it out in many steps.  Of those that know it
+ * XFS makes the file longer first, and after a power cut recovery could not tell
+ * how far it got; ext4 has been seen to do all or nothing.
+ */
 static int insert(const struct save *s)
 {
 	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
+	struct statfs st;
 
+	if (fstatfs(s->fd, &st) < 0)
+		return -errno;
+	if (st.f_type != EXT4_SUPER_MAGIC)
+		return -EOPNOTSUPP;
 	while (fallocate(s->fd, FALLOC_FL_INSERT_RANGE, (off_t)s->old.tail_offset, size) < 0)
 		if (errno != EINTR)
 			return errno == ENOTSUP || errno == EINVAL || errno == ENOSYS
@@ -120,22 +138,44 @@ static int insert(const struct save *s)
 	return 0;
 }
 
+/* Copy the tail to where it goes, its end first: the two places overlap. */
+static int shift(const struct save *s)
+{
+	enum { CHUNK = 1 << 20 };
+	uint64_t left = s->old.file_size - s->old.tail_offset;
+	uint8_t *chunk = malloc(CHUNK);
+	int err = chunk ? 0 : -ENOMEM;
+
+	while (!err && left > 0) {
+		size_t take = left < CHUNK ? left : CHUNK;
+
+		left -= take;
+		err = io_read(s->fd, chunk, take, s->old.tail_offset + left);
+		if (!err)
+			err = io_write(s->fd, chunk, take, s->new.tail_offset + left);
+	}
+	free(chunk);
+	if (!err)
+		err = io_zero(s->fd, s->old.tail_offset, s->new.tail_offset - s->old.tail_offset);
+	return err;
+}
+
 /*
  * Move the tail, and the mapping of it along.  Nobody may look meanwhile.  It is
  * durable before anything is written where the tail was: no crash may leave such
  * bytes in a file that has no room for them.
  */
-static int move_tail(const struct save *s, struct error *e)
+static int move_tail(const struct save *s, const struct change *c, struct error *e)
 {
 	int err;
 
 	if (s->ram)
 		ram_hold(s->ram);
-	err = insert(s);
+	err = c->shift ? shift(s) : insert(s);
 	if (!err)
 		err = io_sync(s->fd);
 	if (err)
-		error_set(e, -err, "cannot insert a range: %s", strerror(-err));
+		error_set(e, -err, "cannot move RAM: %s", strerror(-err));
 	else if (s->ram)
 		err = ram_rebase(s->ram, s->fd, s->new.tail_offset, s->new.file_size, e);
 	if (s->ram)
@@ -179,7 +219,7 @@ static int write_journalled(const struct save *s, const struct beside *b,
 		return err;
 	out->touched = true;
 	if (tail_moves(s))
-		err = move_tail(s, e);
+		err = move_tail(s, c, e);
 	if (!err) {
 		err = write_changes(s, c);
 		if (err)
@@ -192,7 +232,7 @@ static int write_journalled(const struct save *s, const struct beside *b,
 	return err;
 }
 
-int save_in_place(const struct save *s, struct saved *out, struct error *e)
+static int save_over(const struct save *s, bool shifting, struct saved *out, struct error *e)
 {
 	struct buffer bytes = { 0 }, old = { 0 }, ranges = { 0 };
 	struct journal_plan p;
@@ -210,7 +250,7 @@ int save_in_place(const struct save *s, struct saved *out, struct error *e)
 		goto out;
 	}
 	err = new_bytes(s, &bytes);
-	c = (struct change){ .bytes = bytes.bytes, .size = bytes.size };
+	c = (struct change){ .bytes = bytes.bytes, .size = bytes.size, .shift = shifting };
 	if (!err)
 		err = old_bytes(s, bytes.size, &old);
 	if (!err) {
@@ -229,4 +269,14 @@ out:
 	buffer_free(&bytes);
 	beside_close(&b);
 	return err;
+}
+
+int save_in_place(const struct save *s, struct saved *out, struct error *e)
+{
+	return save_over(s, false, out, e);
+}
+
+int save_shifting(const struct save *s, struct saved *out, struct error *e)
+{
+	return save_over(s, true, out, e);
 }

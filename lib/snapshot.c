@@ -236,7 +236,7 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 /* Whether no save came between while S was read without a lock. */
 static bool is_settled(const struct snapshot *s)
 {
-	struct identity now;
+	struct identity now = { 0 };
 	struct beside b;
 	bool settled;
 

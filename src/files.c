@@ -17,6 +17,7 @@ struct leaf {
 	pthread_mutex_t writing; /* held over a write and its save */
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
+	bool emptied;          /* DRAFT is what O_TRUNC made it, not a byte written since */
 	struct buffer draft;
 	struct timespec drafted;
 };
@@ -26,7 +27,7 @@ struct file {
 	struct leaf *leaf;
 	int flags;
 	bool making;
-	bool truncated;     /* by open or ftruncate, and not written since */
+	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* bytes in the draft that no flush has seen */
 	bool fresh;         /* TEXT started from nothing */
@@ -103,46 +104,6 @@ static void leaf_put(struct files *f, struct leaf *leaf)
 		leaf_free(leaf);
 	}
 	pthread_mutex_unlock(&f->lock);
-}
-
-static bool is_absent(struct mount *m, struct node n)
-{
-	bool absent;
-
-	if (container_row(m->container, n)->kind == RAW)
-		return false;
-	pthread_rwlock_rdlock(&m->lock);
-	absent = container_value(m->container, n).absent;
-	pthread_rwlock_unlock(&m->lock);
-	return absent;
-}
-
-int file_open(struct files *f, struct node n, int flags, bool making, struct file **out)
-{
-	struct file *file;
-
-	if ((flags & O_ACCMODE) != O_RDONLY &&
-	    container_row(f->mount->container, n)->access == RO)
-		return -EACCES;
-	if (!making && is_absent(f->mount, n))
-		return -ENOENT;
-	file = calloc(1, sizeof(*file));
-	if (!file)
-		return -ENOMEM;
-	file->files = f;
-	file->flags = flags;
-	file->making = making;
-	file->truncated = flags & O_TRUNC;
-	file->leaf = leaf_get(f, n);
-	if (!file->leaf) {
-		free(file);
-		return -ENOMEM;
-	}
-	pthread_mutex_lock(&f->lock);
-	file->leaf->makers += making;
-	pthread_mutex_unlock(&f->lock);
-	*out = file;
-	return 0;
 }
 
 static struct timespec now(void)
@@ -362,7 +323,7 @@ static int start_draft(struct files *f, struct leaf *leaf, bool empty)
 static void drop_draft(struct files *f, struct leaf *leaf)
 {
 	pthread_mutex_lock(&f->lock);
-	leaf->drafting = false;
+	leaf->drafting = leaf->emptied = false;
 	buffer_free(&leaf->draft);
 	pthread_mutex_unlock(&f->lock);
 }
@@ -423,8 +384,9 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 	if (err && !drafting) {
 		drop_draft(f, leaf);
 	} else if (!err) {
-		file->truncated = file->truncate_told = false;
+		file->truncated = false;
 		file->wrote = true;
+		leaf->emptied = false;
 	}
 	return err;
 }
@@ -432,14 +394,13 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
 {
 	const struct field *row = value_row(leaf->row);
-	bool empty = file && file->truncated;
 	int err;
 
 	if (row->kind == BYTES)
 		return size == shown_size(f, leaf) ? 0 : -EINVAL;
 	if (size > row->size)
 		return -EFBIG;
-	err = start_draft(f, leaf, empty);
+	err = start_draft(f, leaf, false);
 	if (err)
 		return err;
 	pthread_mutex_lock(&f->lock);
@@ -451,10 +412,10 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 	leaf->draft.failed = false;
 	leaf->drafted = now();
 	pthread_mutex_unlock(&f->lock);
-	if (file && !err) {
-		file->truncated = false;
+	if (!err)
+		leaf->emptied = false;
+	if (file && !err)
 		file->wrote = true;
-	}
 	return err || file ? err : save_draft(f, leaf);
 }
 
@@ -463,13 +424,75 @@ static int flush_bytes(struct file *file)
 	if (!file->wrote)
 		return 0;
 	file->wrote = false;
-	/* Another file's flush may have saved it already. */
-	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
+	/* Another file's flush may have saved it already, or another's O_TRUNC undone it. */
+	if (!file->leaf->drafting || file->leaf->emptied)
+		return 0;
+	return save_draft(file->files, file->leaf);
 }
 
 /*
  * Both
  */
+
+/*
+ * Bytes of any size show empty at once, as other files do, and whoever writes
+ * them next starts from that.  They are saved by that write, or when FILE is
+ * closed without one.  What has no empty form waits for FILE's first write.
+ */
+static void truncate_at_open(struct file *file)
+{
+	struct leaf *leaf = file->leaf;
+
+	if (value_row(leaf->row)->kind != BLOB) {
+		file->truncated = true;
+		return;
+	}
+	pthread_mutex_lock(&leaf->writing);
+	start_draft(file->files, leaf, true); /* takes no memory, can't fail */
+	leaf->emptied = true;
+	pthread_mutex_unlock(&leaf->writing);
+}
+
+static bool is_absent(struct mount *m, struct node n)
+{
+	bool absent;
+
+	if (container_row(m->container, n)->kind == RAW)
+		return false;
+	pthread_rwlock_rdlock(&m->lock);
+	absent = container_value(m->container, n).absent;
+	pthread_rwlock_unlock(&m->lock);
+	return absent;
+}
+
+int file_open(struct files *f, struct node n, int flags, bool making, struct file **out)
+{
+	struct file *file;
+
+	if (((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC) &&
+	    container_row(f->mount->container, n)->access == RO)
+		return -EACCES;
+	if (!making && is_absent(f->mount, n))
+		return -ENOENT;
+	file = calloc(1, sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	file->files = f;
+	file->flags = flags;
+	file->making = making;
+	file->leaf = leaf_get(f, n);
+	if (!file->leaf) {
+		free(file);
+		return -ENOMEM;
+	}
+	pthread_mutex_lock(&f->lock);
+	file->leaf->makers += making;
+	pthread_mutex_unlock(&f->lock);
+	if (flags & O_TRUNC)
+		truncate_at_open(file);
+	*out = file;
+	return 0;
+}
 
 int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 {
@@ -496,25 +519,23 @@ int file_flush(struct file *file)
 	return err;
 }
 
-void file_close(struct file *file)
+int file_close(struct file *file)
 {
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
+	int err = file_flush(file);
 
-	file_flush(file);
-	/* Bytes that were truncated by open, and never written, are to be empty. */
-	if (file->truncated && leaf->row->kind == BLOB) {
-		pthread_mutex_lock(&leaf->writing);
-		if (!start_draft(f, leaf, true))
-			save_draft(f, leaf);
-		pthread_mutex_unlock(&leaf->writing);
-	}
+	pthread_mutex_lock(&leaf->writing);
+	if (file->flags & O_TRUNC && leaf->emptied)
+		err = save_draft(f, leaf);
+	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
 	leaf->makers -= file->making;
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
 	buffer_free(&file->text);
 	free(file);
+	return err;
 }
 
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size)

@@ -42,8 +42,8 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset);
 /* The program closes a descriptor: what it wrote is to be saved. */
 int file_flush(struct file *file);
 
-/* Nobody has the file open any more. */
-void file_close(struct file *file);
+/* Nobody has the file open any more.  An error means that an edit was lost. */
+int file_close(struct file *file);
 
 /* truncate(2) of the leaf N, or ftruncate(2) if FILE is not null. */
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size);

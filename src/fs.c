@@ -360,14 +360,21 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_open(req, fi);
 }
 
+/* A leaf's attributes changed without a call of the kernel's that says so. */
+static void forget_attributes(struct fs *fs, fuse_ino_t ino)
+{
+	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
+	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 
 	if (is_temp(ino))
 		temps_close(&fs->temps, temp_id(ino));
-	else if (handle(fi))
-		file_close(handle(fi));
+	else if (handle(fi) && file_close(handle(fi)))
+		forget_attributes(fs, ino);
 	fuse_reply_err(req, 0);
 }
 
@@ -443,13 +450,6 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_write(req, size);
-}
-
-/* A leaf's attributes changed without a call of the kernel's that says so. */
-static void forget_attributes(struct fs *fs, fuse_ino_t ino)
-{
-	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
-	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 }
 
 static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)

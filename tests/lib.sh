@@ -105,7 +105,8 @@ wait_until() {
 
 is_mounted() { mountpoint -q "$mnt"; }
 not_mounted() { [ -z "$(mounts_below "$mnt")" ]; }
-is_gone() { ! kill -0 "$1" 2>/dev/null; }
+# A daemon's new parent may take its time to collect it: a zombie is gone.
+is_gone() { ! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 # A mount or the early end of its daemon.
 settled() { is_mounted || is_gone "$daemon"; }
 
@@ -131,7 +132,7 @@ mount_fg() {
 
 # The daemon ends and leaves nothing mounted. A child's exit status must be 0.
 daemon_ended() {
-	timeout 20 tail -s 0.02 --pid="$daemon" -f /dev/null || fail "the daemon is still there"
+	wait_until 20 is_gone "$daemon" || fail "the daemon is still there"
 	not_mounted || fail "$mnt is still mounted"
 	if [ -n "$is_child" ]; then
 		wait "$daemon" || fail "the daemon's exit status is $?: $(cat "$tmp/daemon.err")"

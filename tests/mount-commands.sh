@@ -29,6 +29,8 @@ kept() {
 }
 # In one write(2): bash's own printf makes one of each line.
 put_once() { printf %s "$1" | dd of="$2" bs=64K iflag=fullblock status=none; }
+# What nobody writes is saved when the daemon hears of the close, a little after it.
+is_empty_in_snapshot() { [ -z "$(reader get "$snap" "$1")" ]; }
 dd_at() {
 	printf '%b' "$1" |
 		dd of="$2" bs=64K iflag=fullblock oflag=seek_bytes seek="$3" conv=notrunc status=none
@@ -196,7 +198,15 @@ for blob in intc vcpu/0 $backing/dax_state; do
 	same "$blob copied" "$(sum "$tmp/longer")" "$(sum "$blob")"
 	works bash -c ": >$blob"
 	same "$blob emptied" 0 "$(stat -c %s "$blob")"
-	same "$blob emptied in the snapshot" "" "$(reader get "$snap" "$blob" | xxd -p)"
+	works wait_until 10 is_empty_in_snapshot "$blob"
+	works put 'what follows' "$blob"
+	works bash -c ": >$blob; printf %s 'is kept' >>$blob"
+	value "$blob" 'is kept'
+	saved "$blob" 'is kept'
+	works bash -c ": >$blob; cat '$tmp/nineteen' >$blob"
+	value "$blob" 19
+	works truncate -s 0 "$blob"
+	same "$blob truncated in the snapshot" "" "$(reader get "$snap" "$blob" | xxd -p)"
 	works bash -c "printf ab | tee -a $blob"
 	value "$blob" ab
 	works truncate -s 0 "$blob"

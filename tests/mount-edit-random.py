@@ -81,8 +81,11 @@ def edit_blob(rng, path, old):
     pick = rng.randrange(5)
     data = reader.random_bytes(rng, 6000 if rng.randrange(8) == 0 else 300)
     if pick == 0:
-        rewrite(rng, path, [data[:7], data[7:]] if len(data) > 7 else [data])
-        # Without a byte written there is only the truncation, which holds.
+        if data:
+            rewrite(rng, path, [data[:7], data[7:]] if len(data) > 7 else [data])
+        else:
+            # With O_TRUNC and no write the daemon learns of the end after close(2).
+            os.truncate(path, 0)
         return data
     if pick == 1:
         size = rng.randrange(2 * len(old) + 10)
@@ -110,8 +113,13 @@ def edit_blob(rng, path, old):
 
 def edit_fixed(rng, path, old):
     if rng.randrange(2):
+        # O_TRUNC and not truncate(2), which cannot change such a file's size.
         new = reader.exact_bytes(rng, len(old))
-        rewrite(rng, path, [new])
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+        try:
+            write_pieces(fd, [new])
+        finally:
+            os.close(fd)
         return new
     at = rng.randrange(len(old))
     data = reader.exact_bytes(rng, rng.randrange(1, len(old) - at + 1))

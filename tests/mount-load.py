@@ -132,10 +132,22 @@ def is_good(path, value):
     return value is None and path in OPTIONAL or is_number(path, value)
 
 
-def write_files(root, who, end, result):
+def write_ram(root, rng, ram):
+    """What is there already: pages become private while others read them."""
+    at = rng.randrange(RAM)
+    data = ram[at:at + rng.randrange(1, 20000)]
+    with open(os.path.join(root, "ram"), "r+b", buffering=0) as f:
+        if os.pwrite(f.fileno(), data, at) != len(data):
+            raise OSError("short write to ram")
+
+
+def write_files(root, who, end, result, ram):
     own = [p for k, p in enumerate(ALL) if k % WRITERS == who]
+    rng = random.Random(who)
     last, count = {}, 0
     while time.monotonic() < end:
+        if count % 4 == 0:
+            write_ram(root, rng, ram)
         path = own[count % len(own)]
         value = value_of(path, count)
         store(root, path, value)
@@ -144,6 +156,17 @@ def write_files(root, who, end, result):
             raise ValueError("%s: the writer does not read what it wrote" % path)
         count += 1
     result.put(("write", who, count, last))
+
+
+def check_raw(root):
+    """The record as encoded, and a size from the same daemon: each is of some moment."""
+    path = os.path.join(root, "devices/0/backing/raw")
+    with open(path, "rb", buffering=0) as f:
+        if os.fstat(f.fileno()).st_size < 13:
+            raise ValueError("size of " + path)
+        record = reader.read_backing(reader.Cursor(os.pread(f.fileno(), 1 << 17, 0)))
+    if record["type"] != "disk" or not is_text(record["path"]):
+        raise ValueError("%s: nobody wrote %.300r" % (path, record))
 
 
 def read_files(root, who, end, result, ram_digests):
@@ -159,6 +182,8 @@ def read_files(root, who, end, result, ram_digests):
             for name in os.listdir(os.path.join(root, "listeners/0")):
                 if name not in ("cid", "peer_port", "vm_port", "family", "socktype", "inet_port"):
                     raise ValueError("listeners/0/" + name)
+        elif who % 4 == 2 and count % 8 == 0:
+            check_raw(root)
         else:
             path = rng.choice(ALL)
             value = fetch(root, path)
@@ -194,7 +219,7 @@ def main():
         result = multiprocessing.Queue()
         with Mount(snapshot) as mount:
             end = time.monotonic() + seconds
-            tasks = [(write_files, who) for who in range(WRITERS)]
+            tasks = [(write_files, who, ram) for who in range(WRITERS)]
             tasks += [(read_files, who, digests) for who in range(READERS)]
             children = [multiprocessing.Process(target=guarded,
                                                 args=(task, mount.root, who, end, result, *more))

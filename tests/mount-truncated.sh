@@ -8,7 +8,7 @@ require cmd xxd
 
 ram=$((64 << 20))
 read_ram() { dd if="$mnt/ram" bs=128K iflag=nocache status=none; }
-alive() { kill -0 "$daemon" 2>/dev/null || fail "the daemon died: $(cat "$tmp/daemon.err")"; }
+alive() { ! is_gone "$daemon" || fail "the daemon died: $(cat "$tmp/daemon.err")"; }
 
 for option in rw ro; do
 	sample "$snap" $ram

@@ -1,0 +1,671 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""A save is all or nothing, whatever fails in it and whenever.
+
+On each file system, for each way of saving and kind of edit:
+
+  fault          each system call of the save fails once, with each of its errors
+  dead, back     from one call on none works; and then they work again
+  kill           the program is killed at each system call of the save
+  recover-kill   and at each of the recovery from that
+  recover-fault  and each of the recovery fails once
+
+Afterwards the snapshot must be, byte by byte, the old or the new one, as the
+program said, with nothing left beside it; and a program that lives goes on
+saving. Then come file systems that are full or read-only and other users.
+
+save-faults.py [TEXT...] runs only the cases whose name, as a failure shows it,
+has one of the texts in it. A sample is run; all with SMFS_TEST_ALL=1, which
+takes minutes. SMFS_TEST_SEED chooses the sample.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import copy
+import errno
+import itertools
+import os
+import random
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import filesystems  # noqa: E402
+import reader  # noqa: E402
+
+ALL = os.environ.get("SMFS_TEST_ALL") == "1"
+SEED = os.environ.get("SMFS_TEST_SEED", "1")
+ONLY = sys.argv[1:]
+# Of each list of cases of a scenario, so many.
+SAMPLE = 2
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+DRIVER = os.path.join(os.environ.get("SMFS_BUILD", os.path.join(HERE, "..")), "tests/save-driver")
+
+# Longer than any command takes, even a recovery that waits for a lock.
+PATIENCE = 60
+
+# The errors that a call can fail with. Those of one descriptor only: a fault is
+# a single one.
+ERRORS = {
+    "openat": "EIO ENOSPC EDQUOT EMFILE EACCES EINTR",
+    "pread64": "EIO EINTR",
+    "pwrite64": "EIO ENOSPC EDQUOT EINTR",
+    "ftruncate": "EIO ENOSPC EDQUOT EINTR",
+    "fallocate": "EIO ENOSPC EDQUOT EINTR EOPNOTSUPP",
+    "fsync": "EIO ENOSPC EDQUOT EINTR",
+    "renameat2": "EIO ENOSPC EDQUOT EINVAL",
+    "unlinkat": "EIO EACCES",
+    "ioctl": "EIO ENOSPC EDQUOT EINTR EOPNOTSUPP",
+    "fchmod": "EIO EPERM",
+    "fchown": "EIO EDQUOT EPERM",
+    "flistxattr": "EIO",
+    "fgetxattr": "EIO",
+    "fsetxattr": "EIO ENOSPC EDQUOT EPERM",
+    "flock": "EINTR ENOLCK EAGAIN",
+    "lseek": "EIO EINVAL",
+    "fstat": "EIO",
+    "newfstatat": "EIO",
+    "statx": "EIO",
+    "readlink": "EIO",
+    "mmap": "ENOMEM",
+    "madvise": "EINVAL",
+    "munmap": "ENOMEM",
+    "fcntl": "EMFILE",
+    "dup3": "EMFILE EINTR",
+}
+# A close that fails has closed all the same, and the others don't fail or are
+# the driver's own; the program can be killed there as well as elsewhere.
+NEVER_FAILS = {"close", "brk", "read", "write", "clock_nanosleep"}
+# Interrupted, they are to be called again.
+RESTARTED = {"pread64", "pwrite64", "ftruncate", "fallocate", "fsync"}
+# What a disk does not do when it's dead.
+DISK = ("pread64", "pwrite64", "ftruncate", "fallocate", "fsync", "renameat2", "unlinkat",
+        "ioctl", "fchmod", "fchown", "fsetxattr")
+# What makes the disk another one, so that being killed after it is another case.
+CHANGES = ("pwrite64", "ftruncate", "fallocate", "renameat2", "unlinkat", "ioctl", "fchmod",
+           "fchown", "fsetxattr")
+
+NAME = "snapshot"
+LINK = "link"
+LEFT = NAME + ".smfs-new"
+UID, GID, MODE, XATTR = 4321, 1234, 0o640, ("user.test", b"kept \0 kept")
+
+
+class Failed(Exception):
+    pass
+
+
+def require(condition, text):
+    if not condition:
+        raise Failed(text)
+
+
+# ---- what the snapshot is to be ---------------------------------------------
+
+def base_model(path_size):
+    return {"num_cpus": 2, "mem_size": 96 << 10, "com1": b"\1\2\3\4\5\6",
+            "clock_host_ticks": 1, "clock_ref": 2, "intc": bytes(range(200)),
+            "vcpu": [b"first" * 40, b"second" * 40],
+            "devices": [
+                {"kind": "blk",
+                 "mmio": {"driver_features": 1 << 32, "status": 15, "interrupt_status": 0,
+                          "queues": []},
+                 "backing": {"type": "disk", "path": "p" * path_size, "size": 1 << 20}},
+                {"kind": "vsock",
+                 "mmio": {"driver_features": 1, "status": 15, "interrupt_status": 1,
+                          "queues": []},
+                 "backing": {"type": "none"}}],
+            "tsi_token": b"T" * 32,
+            "listeners": [{"cid": 3, "peer_port": 5, "vm_port": 7, "family": 2, "socktype": 1,
+                           "inet_port": 80}]}
+
+
+class Image:
+    """A snapshot's bytes, and what a save is to make of them (never changed)."""
+
+    def __init__(self, model, data, ram_offset):
+        self.model, self.data, self.ram_offset = model, data, ram_offset
+
+    @classmethod
+    def new(cls, path_size, bare):
+        model = base_model(path_size)
+        container = reader.encode(model)
+        if bare:
+            return cls(model, container, None)
+        # Padding may be any bytes, and RAM has a hole.
+        at = reader.PAGE
+        rng = random.Random(path_size)
+        ram = reader.exact_bytes(rng, 32 << 10) + bytes(32 << 10) + reader.exact_bytes(rng, 32 << 10)
+        return cls(model, container + b"\xee" * (at - len(container)) + ram, at)
+
+    def write(self, path):
+        with open(path, "wb") as f:
+            f.truncate(len(self.data))
+            for at in range(0, len(self.data), reader.PAGE):
+                page = self.data[at:at + reader.PAGE]
+                if page.strip(b"\0"):
+                    os.pwrite(f.fileno(), page, at)
+
+    def edited(self, leaf, value):
+        model = copy.deepcopy(self.model)
+        reader.set_leaf(model, leaf, value)
+        old, new = reader.encode(self.model), reader.encode(model)
+        if self.ram_offset is None:
+            return Image(model, new, None)
+        # The rest of a longer container becomes zeros; padding stays what it was.
+        before = self.data[:self.ram_offset]
+        before = new + bytes(max(0, len(old) - len(new))) + before[max(len(old), len(new)):]
+        at = self.ram_offset
+        if len(new) > at:
+            at = reader.round_up(len(new), reader.RAM_STEP)
+            before = new + bytes(at - len(new))
+        return Image(model, before + self.data[self.ram_offset:], at)
+
+    def poked(self, pokes):
+        data = bytearray(self.data)
+        for offset, what in pokes:
+            at = self.ram_offset + offset
+            data[at:at + len(what)] = what
+        return Image(self.model, bytes(data), self.ram_offset)
+
+
+# Parts of pages, so that the rest of them is read from the file: of data, of
+# the hole and at the end.
+POKES = [(100, b"poke"), (40 << 10, b"in a hole"), (96 * 1024 - 3, b"end")]
+LATER = [(5000, b"later"), (88 << 10, b"and later")]
+
+
+def poke_lines(pokes):
+    return ["poke %d %s" % (offset, what.hex()) for offset, what in pokes]
+
+
+# Each kind of edit: how long the path is that it makes of one of 600 bytes.
+PATH_LEAF = "devices/0/backing/path"
+EDITS = {"number": None, "fits": 900, "grows": 9000, "shrinks": 5, "ram": None,
+         "bare-grows": 9000, "bare-shrinks": 5}
+WAYS = ("default", "replace", "linked")
+
+
+# ---- the driver -------------------------------------------------------------
+
+class Driver:
+    """The driver as a process; it is killed at the end of the block."""
+
+    def __init__(self, short=None, prefix=(), program=DRIVER):
+        env = dict(os.environ)
+        if short:
+            env["SAVE_DRIVER_SHORT"] = str(short)
+        self.process = subprocess.Popen([*prefix, program], env=env, bufsize=0,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def ask(self, line):
+        """The answer; "" from one that died."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(line.encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            if not select.select([self.process.stdout], [], [], PATIENCE)[0]:
+                raise Failed("no answer to %.40r in %d s" % (line, PATIENCE))
+            more = os.read(self.process.stdout.fileno(), 4096)
+            if not more:
+                return ""
+            answer += more
+        return answer.decode(errors="replace").rstrip("\n")
+
+    def tell(self, line):
+        answer = self.ask(line)
+        require(answer.startswith("ok"), "%.60s: %s" % (line, answer or "the driver died"))
+        return answer[3:]
+
+    def disturbed(self, line, *injections):
+        """The answer to LINE, and the names of the system calls that strace saw."""
+        names = {i.split(":")[0] for i in injections}
+        args = ["-e", "trace=" + ",".join(names or ["all"])]
+        for i in injections:
+            args += ["-e", "inject=" + i]
+        with tempfile.NamedTemporaryFile() as out:
+            # Attached for one command, so that calls are counted from its start.
+            strace = subprocess.Popen(["strace", "-o", out.name, *args,
+                                       "-p", str(self.process.pid)],
+                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            try:
+                said = strace.stderr.readline().decode()
+                require("attached" in said, "strace: " + said)
+                answer = self.ask(line)
+            finally:
+                strace.terminate()
+                strace.wait()
+                strace.stderr.close()
+            lines = out.read().decode(errors="replace").splitlines()
+        if answer and injections and not any("(INJECTED)" in t for t in lines):
+            raise Failed("nothing was injected: " + " ".join(injections))
+        return answer, [m.group(1) for m in map(re.compile(r"(\w+)\(").match, lines) if m]
+
+
+# ---- scenarios --------------------------------------------------------------
+
+class Scenario:
+    def __init__(self, kind, root, way, edit, short):
+        self.kind, self.root, self.way, self.edit, self.short = kind, root, way, edit, short
+        self.name = "%s/%s/%s" % (kind, way, edit) + ("/short%d" % short if short else "")
+        self.old = Image.new(600, edit.startswith("bare"))
+        self.prepare = []
+        if edit == "ram":
+            self.prepare, self.line = poke_lines(POKES), "save-ram"
+            self.new = self.old.poked(POKES)
+        elif edit == "number":
+            self.line, self.new = "set clock_ref 99", self.old.edited("clock_ref", 99)
+        else:
+            path = "q" * EDITS[edit]
+            self.line, self.new = "set %s %s" % (PATH_LEAF, path), self.old.edited(PATH_LEAF, path)
+
+    def expected_way(self):
+        """The way a save is to go; None if there is none."""
+        if self.way != "linked":
+            if self.kind in ("btrfs", "xfs"):
+                return "by a clone"
+            if self.way == "replace":
+                return "by a copy"
+        # Only these can insert a range, as RAM that moves needs.
+        if self.edit != "grows" or self.kind in ("ext4", "xfs"):
+            return "in place"
+        return None if self.way == "linked" else "by a copy"
+
+    @contextlib.contextmanager
+    def case(self):
+        folder = tempfile.mkdtemp(dir=self.root)
+        try:
+            yield Case(self, folder)
+        finally:
+            shutil.rmtree(folder)
+
+
+class Case:
+    """A snapshot in a folder of its own."""
+
+    def __init__(self, scenario, folder):
+        self.scenario, self.folder = scenario, folder
+        self.path = os.path.join(folder, NAME)
+        scenario.old.write(self.path)
+        os.chown(self.path, UID, GID)
+        os.chmod(self.path, MODE)
+        os.setxattr(self.path, *XATTR)
+        if scenario.way == "linked":
+            os.link(self.path, os.path.join(folder, LINK))
+
+    @contextlib.contextmanager
+    def opened(self):
+        with Driver(self.scenario.short) as d:
+            d.tell("open %s %s" % (self.path, "replace" if self.scenario.way == "replace" else ""))
+            for line in self.scenario.prepare:
+                d.tell(line)
+            yield d
+
+    def holds(self, *images):
+        """The snapshot is one of IMAGES, which is returned, and has what it had beside its bytes."""
+        with open(self.path, "rb") as f:
+            data = f.read()
+            st = os.fstat(f.fileno())
+            xattrs = {n: os.getxattr(f.fileno(), n) for n in os.listxattr(f.fileno())}
+        which = [i for i in images if i.data == data]
+        if not which:
+            raise Failed("neither the old nor the new bytes" if len(images) > 1 else
+                         "not the %s bytes" % self.called(images[0]) + self.difference(data, images[0]))
+        snap = reader.Snapshot(self.path)
+        require(snap.model == which[0].model, "another container")
+        require(snap.ram_offset == which[0].ram_offset, "RAM at %s" % snap.ram_offset)
+        require((st.st_uid, st.st_gid, st.st_mode & 0o7777) == (UID, GID, MODE),
+                "owner or mode: %d:%d %o" % (st.st_uid, st.st_gid, st.st_mode))
+        require(xattrs == dict([XATTR]), "xattrs: %r" % xattrs)
+        if self.scenario.way == "linked":
+            require(os.path.samefile(self.path, os.path.join(self.folder, LINK)), "the link is another file")
+        return which[0]
+
+    def called(self, image):
+        return {self.scenario.old: "old", self.scenario.new: "new"}.get(image, "newest")
+
+    @staticmethod
+    def difference(data, image):
+        at = next((i for i, (a, b) in enumerate(zip(data, image.data)) if a != b), None)
+        return ": %d of them, not %d, first difference at %s" % (len(data), len(image.data), at)
+
+    def beside(self):
+        return set(os.listdir(self.folder)) - {NAME, LINK}
+
+    def clean(self, *allowed):
+        require(self.beside() <= set(allowed), "left beside: " + " ".join(sorted(self.beside())))
+
+    def recovers(self, *images):
+        """Another program that opens the snapshot finds one of IMAGES."""
+        with Driver() as d:
+            d.tell("look " + self.path)
+        found = self.holds(*images)
+        self.clean()
+        return found
+
+    def goes_on(self, d, now):
+        """The driver, whose snapshot is NOW, saves all that it is given."""
+        d.tell("set clock_host_ticks 77")
+        now = now.edited("clock_host_ticks", 77)
+        self.holds(now)
+        self.clean()
+        if now.ram_offset is not None:
+            for line in poke_lines(LATER) + ["save-ram"]:
+                d.tell(line)
+            now = now.poked(LATER)
+            self.holds(now)
+            self.clean()
+        d.tell("close")
+        self.recovers(now)
+
+
+# ---- the cases --------------------------------------------------------------
+
+def plain(scenario):
+    """Undisturbed, with short reads and writes too."""
+    for short in (None, 1, 7, 511, 4096):
+        with scenario.case() as c:
+            with Driver(short) as d:
+                d.tell("open %s %s" % (c.path, "replace" if scenario.way == "replace" else ""))
+                for line in scenario.prepare:
+                    d.tell(line)
+                before = d.tell("fds")
+                answer = d.ask(scenario.line)
+                require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
+                if scenario.expected_way() is None:
+                    require(answer.startswith("error %d " % errno.EOPNOTSUPP), answer)
+                    c.holds(scenario.old)
+                    c.clean()
+                    d.tell("set clock_ref 99")
+                    c.goes_on(d, scenario.old.edited("clock_ref", 99))
+                    continue
+                require(answer == "ok", "%s: %s" % (scenario.line[:40], answer))
+                require(d.tell("way") == scenario.expected_way(), "saved " + d.tell("way"))
+                c.holds(scenario.new)
+                c.clean()
+                c.goes_on(d, scenario.new)
+
+
+def plain_calls(scenario):
+    with scenario.case() as c, c.opened() as d:
+        _, calls = d.disturbed(scenario.line)
+    return until_answer(calls)
+
+
+def until_answer(calls):
+    unknown = set(calls) - set(ERRORS) - NEVER_FAILS
+    require(not unknown, "no errors are listed here for %s" % " ".join(unknown))
+    return calls[:calls.index("write") + 1]
+
+
+def nth(calls, i):
+    """NAME:N, N what number of its name the call at I is."""
+    return "%s:%d" % (calls[i], calls[:i + 1].count(calls[i]))
+
+
+def at(calls, i, what):
+    name, n = nth(calls, i).split(":")
+    return "%s:%s:when=%s" % (name, what, n)
+
+
+def dead_from(calls, i):
+    return ["%s:error=EIO:when=%d+" % (name, calls[:i].count(name) + 1) for name in DISK]
+
+
+def candidates(calls):
+    return [i for i, name in enumerate(calls) if name not in ("read", "write")]
+
+
+def faults(calls):
+    return [(i, e) for i in candidates(calls) for e in ERRORS.get(calls[i], "").split()]
+
+
+def fault(scenario, calls, i, error):
+    left = run_fault(scenario, calls, i, error, False)
+    if left:
+        run_fault(scenario, calls, i, error, True)
+
+
+def run_fault(scenario, calls, i, error, recover):
+    with scenario.case() as c, c.opened() as d:
+        before = d.tell("fds")
+        answer, _ = d.disturbed(scenario.line, at(calls, i, "error=" + error))
+        require(answer, "the driver died")
+        done = answer == "ok"
+        if error == "EINTR" and calls[i] in RESTARTED:
+            require(done, answer)
+        elif calls[i] == "fsync":
+            # What else is ignored is seen in the bytes, this is not.
+            require(not done, "a failed fsync was ignored")
+        now = c.holds(scenario.new if done else scenario.old)
+        left = c.beside()
+        # What can't be removed has to stay, until something else can do it.
+        c.clean(*[LEFT] * (calls[i] == "unlinkat"))
+        require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
+        if recover:
+            d.tell("close")
+            c.recovers(now)
+            return left
+        if not done:
+            d.tell(scenario.line)
+            c.holds(scenario.new)
+            c.clean()
+        c.goes_on(d, scenario.new)
+        return left
+
+
+def dead(scenario, calls, i):
+    with scenario.case() as c:
+        with c.opened() as d:
+            answer, _ = d.disturbed(scenario.line, *dead_from(calls, i))
+            require(answer, "the driver died")
+        c.recovers(scenario.new, *[scenario.old] * (answer != "ok"))
+
+
+def back(scenario, calls, i):
+    """The program lives on and the disk too."""
+    with scenario.case() as c, c.opened() as d:
+        before = d.tell("fds")
+        answer, _ = d.disturbed(scenario.line, *dead_from(calls, i))
+        require(answer, "the driver died")
+        require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
+        # RAM stays what it is, wherever in the file it may be now.
+        pokes = [(7000, b"meanwhile")] if scenario.old.ram_offset is not None else []
+        for line in poke_lines(pokes):
+            d.tell(line)
+        if answer != "ok":
+            d.tell(scenario.line)
+        now = scenario.new
+        if scenario.edit == "ram" and answer != "ok":
+            now = now.poked(pokes)
+        c.holds(now)
+        c.clean(*[LEFT] * (answer == "ok"))
+        if pokes:
+            d.tell("save-ram")
+            now = now.poked(pokes)
+            c.holds(now)
+        c.goes_on(d, now)
+
+
+def kill_save(c, calls, i):
+    with c.opened() as d:
+        answer, _ = d.disturbed(c.scenario.line, at(calls, i, "signal=KILL"))
+        require(not answer, "it was not killed")
+
+
+def kill(scenario, calls, i):
+    with scenario.case() as c:
+        kill_save(c, calls, i)
+        # Killed while it answers, it has saved.
+        c.recovers(scenario.new, *[scenario.old] * (calls[i] != "write"))
+
+
+@contextlib.contextmanager
+def started(scenario):
+    with Driver(scenario.short) as d:
+        # An answer says that it has been loaded, which is not to be disturbed.
+        d.tell("fds")
+        yield d
+
+
+def recovery_calls(scenario, calls, i, how):
+    with scenario.case() as c:
+        kill_save(c, calls, i)
+        with started(scenario) as d:
+            return until_answer(d.disturbed("%s %s" % (how, c.path))[1])
+
+
+def recover_kill(scenario, calls, i, inner, j):
+    with scenario.case() as c:
+        kill_save(c, calls, i)
+        with started(scenario) as d:
+            answer, _ = d.disturbed("look " + c.path, at(inner, j, "signal=KILL"))
+            require(not answer, "it was not killed")
+        c.recovers(scenario.old, scenario.new)
+
+
+def recover_fault(scenario, calls, i, how, inner, j, error):
+    with scenario.case() as c:
+        kill_save(c, calls, i)
+        with started(scenario) as d:
+            answer, _ = d.disturbed("%s %s" % (how, c.path), at(inner, j, "error=" + error))
+            require(answer, "the driver died")
+            if answer == "ok":
+                # Who may use it from now on must not find half a save.
+                now = c.holds(scenario.old, scenario.new)
+                c.clean(LEFT)
+                if how == "open":
+                    c.goes_on(d, now)
+                    return
+        c.recovers(scenario.old, scenario.new)
+
+
+# ---- running them -----------------------------------------------------------
+
+passed = collections.Counter()
+failures = []
+stopped = threading.Event()
+
+
+def wanted(name):
+    return not ONLY or any(text in name for text in ONLY)
+
+
+def attempt(scenario, what, function, *args):
+    name = scenario.name + what
+    if stopped.is_set() or not wanted(name):
+        return None
+    try:
+        result = function(*args)
+    except (Failed, reader.Malformed, OSError) as e:
+        failures.append("%s: %s" % (name, e))
+        print("FAILED %s: %s" % (name, e), flush=True)
+        return None
+    passed[scenario.kind, scenario.way] += 1
+    return result
+
+
+def sample(rng, cases, n=SAMPLE):
+    return cases if ALL or ONLY or len(cases) <= n else rng.sample(cases, n)
+
+
+def states(calls):
+    """The calls at each of which the disk is in a state that it was not in at one before."""
+    after = [i + 1 for i, name in enumerate(calls[:-1]) if name in CHANGES]
+    creates = [i + 1 for i, name in enumerate(calls[:-1]) if name == "openat"]
+    return sorted(set(after + creates))
+
+
+def run(scenario):
+    rng = random.Random(SEED + scenario.name)
+    try:
+        calls = plain_calls(scenario)
+    except Failed as e:
+        failures.append("%s: %s" % (scenario.name, e))
+        print("FAILED %s: %s" % (scenario.name, e), flush=True)
+        return
+    if not scenario.short:
+        attempt(scenario, " plain", plain, scenario)
+    if scenario.expected_way() is None:
+        return
+    for i, error in sample(rng, faults(calls), 3 * SAMPLE):
+        attempt(scenario, " fault %s %s" % (nth(calls, i), error), fault, scenario, calls, i, error)
+    disk = [i for i in candidates(calls) if calls[i] in DISK]
+    for i in sample(rng, disk):
+        attempt(scenario, " dead " + nth(calls, i), dead, scenario, calls, i)
+        attempt(scenario, " back " + nth(calls, i), back, scenario, calls, i)
+    for i in sample(rng, [*candidates(calls), len(calls) - 1]):
+        attempt(scenario, " kill " + nth(calls, i), kill, scenario, calls, i)
+    for i, how in sample(rng, list(itertools.product(states(calls), ("look", "open"))), 2):
+        recoveries(scenario, rng, calls, i, how)
+
+
+def recoveries(scenario, rng, calls, i, how):
+    killed = " killed at %s" % nth(calls, i)
+    if ONLY and not any(scenario.name + killed in text or text in scenario.name + killed or
+                        "recover" in text for text in ONLY):
+        return
+    inner = recovery_calls(scenario, calls, i, how)
+    if how == "look":
+        for j in sample(rng, candidates(inner), SAMPLE // 2):
+            attempt(scenario, "%s, recover-kill %s" % (killed, nth(inner, j)),
+                    recover_kill, scenario, calls, i, inner, j)
+    for j, error in sample(rng, faults(inner)):
+        attempt(scenario, "%s, recover-fault by %s %s %s" % (killed, how, nth(inner, j), error),
+                recover_fault, scenario, calls, i, how, inner, j, error)
+
+
+def scenarios(kind, root):
+    for way, edit, short in itertools.product(WAYS, EDITS, (None, 1000)):
+        yield Scenario(kind, root, way, edit, short)
+
+
+def main():
+    if os.geteuid() != 0:
+        filesystems.skip_or_fail("only root can mount file systems")
+    if not shutil.which("strace"):
+        filesystems.skip_or_fail("no strace")
+    if not os.access(DRIVER, os.X_OK):
+        sys.exit("FAIL: no program " + DRIVER)
+    print("seed %s, %s" % (SEED, "all cases" if ALL else "a sample"), flush=True)
+    with contextlib.ExitStack() as stack:
+        todo = []
+        for kind in filesystems.KINDS:
+            try:
+                root = stack.enter_context(filesystems.mounted(kind))
+            except filesystems.Missing as e:
+                filesystems.skip_or_fail("%s: %s" % (kind, e))
+            todo += scenarios(kind, root)
+        with concurrent.futures.ThreadPoolExecutor(max_workers=2 * os.cpu_count()) as pool:
+            try:
+                for job in [pool.submit(run, s) for s in todo]:
+                    job.result()
+            finally:
+                stopped.set()
+    for (kind, way), n in sorted(passed.items()):
+        print("%s %s: %d" % (kind, way, n))
+    print("%d cases passed" % sum(passed.values()))
+    if failures:
+        sys.exit("FAIL: %d cases" % len(failures))
+
+
+if __name__ == "__main__":
+    main()
