@@ -117,25 +117,31 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 }
 
 /*
- * One call, but filesystems carry it out in many steps.  Of those that know it
- * XFS makes the file longer first, and after a power cut recovery could not tell
- * how far it got; ext4 has been seen to do all or nothing.
+ * Inserting is one call, but filesystems carry it out in many steps.  Of those
+ * that know it XFS makes the file longer first, and after a power cut recovery
+ * could not tell how far it got; ext4 has been seen to do all or nothing.
+ */
+static bool may_insert(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC;
+}
+
+/*
+ * Durably, before anything is written where the tail was: no crash may leave such
+ * bytes in a file that has no room for them.
  */
 static int insert(const struct save *s)
 {
 	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
-	struct statfs st;
 
-	if (fstatfs(s->fd, &st) < 0)
-		return -errno;
-	if (st.f_type != EXT4_SUPER_MAGIC)
-		return -EOPNOTSUPP;
 	while (fallocate(s->fd, FALLOC_FL_INSERT_RANGE, (off_t)s->old.tail_offset, size) < 0)
 		if (errno != EINTR)
 			return errno == ENOTSUP || errno == EINVAL || errno == ENOSYS
 				       ? -EOPNOTSUPP
 				       : -errno;
-	return 0;
+	return io_sync(s->fd);
 }
 
 /* Copy the tail to where it goes, its end first: the two places overlap. */
@@ -160,11 +166,7 @@ static int shift(const struct save *s)
 	return err;
 }
 
-/*
- * Move the tail, and the mapping of it along.  Nobody may look meanwhile.  It is
- * durable before anything is written where the tail was: no crash may leave such
- * bytes in a file that has no room for them.
- */
+/* Move the tail, and the mapping of it along.  Nobody may look meanwhile. */
 static int move_tail(const struct save *s, const struct change *c, struct error *e)
 {
 	int err;
@@ -172,8 +174,6 @@ static int move_tail(const struct save *s, const struct change *c, struct error 
 	if (s->ram)
 		ram_hold(s->ram);
 	err = c->shift ? shift(s) : insert(s);
-	if (!err)
-		err = io_sync(s->fd);
 	if (err)
 		error_set(e, -err, "cannot move RAM: %s", strerror(-err));
 	else if (s->ram)
@@ -242,6 +242,8 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 
 	if (!s->fd_is_path)
 		return error_set(e, EOPNOTSUPP, "a new file can't be written in place");
+	if (!shifting && tail_moves(s) && !may_insert(s->fd))
+		return error_set(e, EOPNOTSUPP, "no range can be inserted before RAM");
 	err = beside_open(s->path, &b, e);
 	if (err)
 		return err;

@@ -621,7 +621,8 @@ static void check_prefixes(const struct bytes *b, size_t every)
 		if (n > 600 && n + 100 < b->size && n % every)
 			continue;
 		err = try_decode(b->at, n, &c, &e);
-		if (err != -ERR_TRUNCATED || e.code != ERR_TRUNCATED || !strstr(e.text, ": offset "))
+		if (err != -ERR_TRUNCATED || e.code != ERR_TRUNCATED ||
+		    !strstr(e.text, ": offset "))
 			ck_abort_msg("the first %zu of %zu bytes: %d: %s", n, b->size, err, e.text);
 	}
 }

@@ -335,8 +335,8 @@ static void check_refused(json_object *top, const char *path)
 
 	ck_assert_msg(err == -EINVAL, "%s: %d, not %d: %s", path, err, -EINVAL, e.text);
 	ck_assert_int_eq(e.code, EINVAL);
-	ck_assert_msg(strncmp(e.text, path, length) == 0 && strncmp(e.text + length, ": ", 2) == 0 &&
-			      e.text[length + 2],
+	ck_assert_msg(strncmp(e.text, path, length) == 0 &&
+			      strncmp(e.text + length, ": ", 2) == 0 && e.text[length + 2],
 		      "not about %s: %s", path, e.text);
 	ck_assert_msg(!strchr(e.text, '\n'), "more than a line: %s", e.text);
 	buffer_free(&out);
@@ -691,22 +691,23 @@ START_TEST(what_is_no_json)
 		/* Bytes after it */
 		"{}x", "{} {}", "{}]", "{},", "[]1", "{}\"\"", "{} /", "{}//", "{}\v",
 		/* It ends too early */
-		"{", "[", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "[1", "[1,", "\"abc", "[\"\\",
-		"[\"\\u00", "tru", "nul", "[tru", "[[]", "{\"a\":[}",
+		"{", "[", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "[1", "[1,", "\"abc",
+		"[\"\\", "[\"\\u00", "tru", "nul", "[tru", "[[]", "{\"a\":[}",
 		/* Punctuation */
-		"[1,]", "{\"a\":1,}", "[,]", "{,}", "[1 2]", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{\"a\"}",
-		"{\"a\":}", "{1:2}", "{a:1}", "{'a':1}", "['a']", "[1;2]", "]", "}", "[}", "{]", ":",
+		"[1,]", "{\"a\":1,}", "[,]", "{,}", "[1 2]", "{\"a\" 1}", "{\"a\":1 \"b\":2}",
+		"{\"a\"}", "{\"a\":}", "{1:2}", "{a:1}", "{'a':1}", "['a']", "[1;2]", "]", "}",
+		"[}", "{]", ":",
 		/* Comments */
 		"// c\n{}", "/* c */{}", "{}/* c */", "[1/**/]", "# c\n{}",
 		/* Words */
 		"[TRUE]", "[True]", "[NULL]", "[Null]", "[nULL]", "[undefined]", "[NaN]", "[nan]",
 		"[Infinity]", "[-Infinity]", "[truefalse]", "[none]",
 		/* Numbers */
-		"[+1]", "[01]", "[-01]", "[.5]", "[1e]", "[1e+]", "[-]", "[--1]", "[0x1]", "[1_000]",
-		"[1.2.3]", "[1-2]",
+		"[+1]", "[01]", "[-01]", "[.5]", "[1e]", "[1e+]", "[-]", "[--1]", "[0x1]",
+		"[1_000]", "[1.2.3]", "[1-2]",
 		/* Strings */
-		"[\"\\x\"]", "[\"\\'\"]", "[\"\\u12g4\"]", "[\"\\U0041\"]", "[\"a\nb\"]", "[\"a\tb\"]",
-		"[\"\x01\"]", "[\"\xff\"]", "[\"\xc3\"]",
+		"[\"\\x\"]", "[\"\\'\"]", "[\"\\u12g4\"]", "[\"\\U0041\"]", "[\"a\nb\"]",
+		"[\"a\tb\"]", "[\"\x01\"]", "[\"\xff\"]", "[\"\xc3\"]",
 		"[\"\\ud800\"]", "[\"\\udc00\"]", "[\"\\ud800x\"]", "[\"\\ud800\\u0041\"]",
 		"[\"\\udd80\\ud83e\"]",
 		/* Other bytes */
@@ -777,7 +778,8 @@ START_TEST(deep_nesting)
 	}
 	bytes_free(&b);
 	/* As deep as a container is. */
-	check_json("{\"a\":[{\"b\":{\"c\":[{\"d\":1}]}}]}", "{\"a\":[{\"b\":{\"c\":[{\"d\":1}]}}]}");
+	check_json("{\"a\":[{\"b\":{\"c\":[{\"d\":1}]}}]}",
+		   "{\"a\":[{\"b\":{\"c\":[{\"d\":1}]}}]}");
 }
 END_TEST
 

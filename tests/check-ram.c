@@ -484,8 +484,8 @@ START_TEST(rebase)
 	ck_assert_int_eq(ftruncate(other, (off_t)(offset + RAM_SIZE + 7)), 0);
 	for (i = 0; i < ALL; i++)
 		if (i % 4 != 2 || b->stored[i])
-			write_all(other, b->file + RAM_OFFSET + (uint64_t)i * RAM_PAGE, page_bytes(i),
-				  offset + (uint64_t)i * RAM_PAGE);
+			write_all(other, b->file + RAM_OFFSET + (uint64_t)i * RAM_PAGE,
+				  page_bytes(i), offset + (uint64_t)i * RAM_PAGE);
 
 	ram_hold(b->ram);
 	ck_assert_int_eq(ram_rebase(b->ram, other, offset, offset + RAM_SIZE + 7, &e), 0);
@@ -517,7 +517,7 @@ START_TEST(rebase_that_fails)
 
 	bench_write(b, "one", 3, 10);
 	ram_hold(b->ram);
-	ck_assert_int_eq(ram_rebase(b->ram, other, RAM_OFFSET, RAM_OFFSET + RAM_SIZE - 1, &e), -EINVAL);
+	ck_assert_int_eq(ram_rebase(b->ram, other, RAM_OFFSET, b->file_size - 1, &e), -EINVAL);
 	ck_assert_str_ne(e.text, "");
 	ck_assert_int_eq(ram_rebase(b->ram, other, RAM_OFFSET + 1, b->file_size * 2, &e), -EINVAL);
 	ck_assert_int_eq(ram_rebase(b->ram, -1, RAM_OFFSET, b->file_size, &e), -EBADF);

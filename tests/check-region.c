@@ -368,7 +368,8 @@ START_TEST(too_short_a_file)
 	check_not_found(by_default, 449, P, 450, "exceeds file length 450");
 	check_not_found(by_default, 449, 536870912, P, "exceeds file length 65536");
 	check_not_found(by_default, 449, UINT64_MAX, P,
-			"snapshot RAM region [449, 18446744073709552064) exceeds file length 65536");
+			"snapshot RAM region [449, 18446744073709552064) "
+			"exceeds file length 65536");
 	/* One byte of the container short. */
 	check_not_found(by_default, P + 1, P, 2 * P, "exceeds file length 131072");
 }

@@ -49,7 +49,8 @@ def _unmount(path):
 
 
 def _on_sigterm(*_):
-    # So that what has been mounted is unmounted on the way out.
+    # What has been mounted is unmounted on the way out, and nothing stops that.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
 
