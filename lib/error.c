@@ -30,7 +30,10 @@ int error_prefix(struct error *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(e->text))
-		snprintf(e->text + n, sizeof(e->text) - (size_t)n, ": %s", old);
+	if (n >= 0 && (size_t)n + 2 < sizeof(e->text)) {
+		memcpy(e->text + n, ": ", 2);
+		memcpy(e->text + n + 2, old, sizeof(e->text) - (size_t)n - 2);
+		e->text[sizeof(e->text) - 1] = 0;
+	}
 	return -e->code;
 }

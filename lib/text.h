@@ -5,13 +5,13 @@
 
 #include "value.h"
 
-/* The longest text that a number or a word is read from, in bytes. */
+/* What a file of a number or a word takes at most, in bytes. */
 enum { TEXT_WORD_MAX = 128 };
 
 /* Whether ROW's file is text: a number, word or string.  Else it is bytes. */
 bool text_is_text(const struct field *row);
 
-/* The greatest number of bytes that text_parse may accept for ROW. */
+/* The greatest number of bytes that the file of ROW takes; callers see to that. */
 size_t text_max(const struct field *row);
 
 /* Append what the file of ROW with the value V holds.  V is not absent. */

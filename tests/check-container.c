@@ -330,11 +330,11 @@ enum { VECTORS = sizeof(vectors) / sizeof(vectors[0]) };
 static struct bytes from_hex(const char *hex)
 {
 	struct bytes b = { 0 };
-	unsigned byte;
 
 	for (; *hex; hex += 2) {
-		ck_assert_int_eq(sscanf(hex, "%2x", &byte), 1);
-		add_uint(&b, 1, byte);
+		char byte[3] = { hex[0], hex[1] };
+
+		add_uint(&b, 1, strtoul(byte, NULL, 16));
 	}
 	return b;
 }

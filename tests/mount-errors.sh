@@ -142,7 +142,7 @@ if [ "$(id -u)" = 0 ] && "${as_nobody[@]}" "$SMFS" -V >/dev/null 2>&1; then
 	# One that can be read but not written is mounted with ro only.
 	chmod 644 "$snap"
 	expect_status 1 "${as_nobody[@]}" "$SMFS" "$snap" "$tmp/nobodys"
-	one_line "$snap.*Permission denied"
+	one_line "$snap.*Permission denied.*-o ro"
 	nothing_left
 else
 	say "(left out: no other user)"

@@ -239,6 +239,7 @@ for option in rw ro; do
 	expect_status 1 "$SMFS" -o $option "$snap" "$two"
 	one_line "$snap"
 done
+works "$SMSNAP" dump "$snap"
 daemon=$first
 unmount
 mount_snap -o ro "$snap"
@@ -259,6 +260,18 @@ expect_errno ENOTCONN cat "$mnt/num_cpus"
 detach "$mnt"
 mount_snap "$snap"
 unmount
+
+say "# relative paths"
+fresh
+cd "$tmp/case"
+"$SMFS" -o output=out snap ../mnt || fail "relative paths: exit status $?"
+daemon=$(pgrep -f -- "snap ../mnt\$") is_child=
+works put 9 "$mnt/num_cpus"
+kill -TERM "$daemon"
+daemon_ended
+cd "$tmp"
+same "num_cpus in the output" 9 "$(reader get "$tmp/case/out" num_cpus)"
+beside "out snap"
 
 say "# a snapshot that another program changed"
 fresh

@@ -16,11 +16,17 @@ export ASAN_OPTIONS=log_path=$reports/asan:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
 export TSAN_OPTIONS=log_path=$reports/tsan:second_deadlock_stack=1
 
-no_reports() {
-	local file
+# clean NAME command...: it succeeds, and nothing is reported meanwhile.
+clean() {
+	local name=$1 status=0 file
+	shift
+	say "# $name: $(basename "${*: -1}")"
+	SMFS=$tmp/smfs "$@" >"$tmp/out" 2>&1 || status=$?
 	for file in "$reports"/*; do
-		[ ! -e "$file" ] || fail "$1: $(cat "$file")"
+		[ ! -e "$file" ] || fail "$name: $(cat "$file")"
 	done
+	[ $status = 0 ] || fail "$name: $* gave $status: $(tail -c 4000 "$tmp/out")"
+	tail -n 1 "$tmp/out"
 	checks=$((checks + 1))
 }
 
@@ -30,16 +36,11 @@ sanitized() {
 	# ThreadSanitizer knows only some layouts of the address space.
 	printf '#!/bin/sh\nexec setarch -R "%s" "$@"\n' "$(realpath "$2")" >"$tmp/smfs"
 	chmod 755 "$tmp/smfs"
-	say "# $1: load"
-	SMFS=$tmp/smfs works "$python" "$tests/mount-load.py"
-	cat "$tmp/out"
-	no_reports "$1"
-	say "# $1: commands"
-	SMFS=$tmp/smfs works bash "$tests/mount-commands.sh"
-	no_reports "$1"
+	clean "$1" "$python" "$tests/mount-load.py"
+	clean "$1" bash "$tests/mount-commands.sh"
 }
 
 [ -n "${SMFS_ASAN:-}${SMFS_TSAN:-}" ] || lacking "SMFS_ASAN or SMFS_TSAN"
 [ -z "${SMFS_ASAN:-}" ] || sanitized address "$SMFS_ASAN"
 [ -z "${SMFS_TSAN:-}" ] || sanitized thread "$SMFS_TSAN"
-finish 4
+finish 2
