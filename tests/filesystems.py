@@ -16,12 +16,14 @@ import tempfile
 KINDS = ("btrfs", "xfs", "ext4", "tmpfs")
 
 # Sparse: what counts is that btrfs takes its time to reuse what was freed.
-SIZE = {"btrfs": 1 << 30, "xfs": 300 << 20, "ext4": 64 << 20, "tmpfs": 64 << 20}
+SIZE = {"btrfs": 1 << 30, "xfs": 300 << 20, "ext4": 64 << 20, "ext3": 64 << 20,
+        "tmpfs": 64 << 20}
 
 # Blocks of 4 KiB as on disks of today: mkfs.ext4 takes smaller ones for small images.
 MKFS = {"btrfs": ["mkfs.btrfs", "-q"],
         "xfs": ["mkfs.xfs", "-q", "-m", "reflink=1"],
-        "ext4": ["mkfs.ext4", "-q", "-b", "4096"]}
+        "ext4": ["mkfs.ext4", "-q", "-b", "4096"],
+        "ext3": ["mkfs.ext3", "-q", "-b", "4096"]}
 
 
 class Missing(Exception):

@@ -71,9 +71,9 @@ refused() {
 	same "files beside the output" 1 "$(find "$tmp" -name 'output*' | wc -l)"
 }
 
-# wrong JSON-PATH PYTHON: full.json changed by a statement on its document, d.
-wrong() {
-	"$python" - "$tmp/full.json" "$tmp/wrong.json" "$2" <<'PY'
+# spoil PYTHON: full.json changed by a statement on its document, d.
+spoil() {
+	"$python" - "$tmp/full.json" "$tmp/wrong.json" "$1" <<'PY'
 import json, sys
 d = json.load(open(sys.argv[1]))
 before = json.dumps(d)
@@ -81,10 +81,28 @@ exec(sys.argv[3])
 assert json.dumps(d) != before, "nothing changed"
 json.dump(d, open(sys.argv[2], "w"))
 PY
+}
+
+# wrong JSON-PATH PYTHON
+wrong() {
+	spoil "$2"
 	local fixed=${1//./\\.}
 	fixed=${fixed//[/\\[}
 	fixed=${fixed//]/\\]}
 	refused "(^|[^a-z0-9_.])$fixed([^a-z0-9_.[]|\$)" "$tmp/wrong.json"
+}
+
+# refused_text NAME: the text itself is wrong, in the value of that member: where is told in bytes.
+refused_text() {
+	local member
+	refused 'wrong\.json: byte [0-9]+: ' "$tmp/wrong.json"
+	[[ $(cat "$tmp/err") =~ byte\ ([0-9]+) ]]
+	member=$(head -c "${BASH_REMATCH[1]}" "$tmp/wrong.json" | grep -ao '"[a-z_]*" *:' | tail -n 1)
+	same "the member that is wrong" "\"$1\"" "${member% *:}"
+}
+wrong_text() {
+	spoil "$2"
+	refused_text "$1"
 }
 
 wrong num_cpus 'd["num_cpus"] = 256'
@@ -99,7 +117,7 @@ wrong num_cpus 'd["num_cpus"] = True'
 wrong num_cpus 'd["num_cpus"] = [4]'
 wrong num_cpus 'd["num_cpus"] = {}'
 wrong num_cpus 'del d["num_cpus"]'
-wrong clock_ref 'd["clock_ref"] = 1 << 64'
+wrong_text clock_ref 'd["clock_ref"] = 1 << 64'
 wrong mem_size 'del d["mem_size"]'
 wrong com1 'd["com1"] = "0102030405"'
 wrong com1 'd["com1"] = "01020304050607"'
@@ -137,8 +155,8 @@ wrong 'devices[0].backing.type' 'd["devices"][0]["backing"]["type"] = "blk"'
 wrong 'devices[0].backing.type' 'del d["devices"][0]["backing"]["type"]'
 wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = 1'
 wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "a" * 65537'
-wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "\ud800"'
-wrong 'devices[0].backing.path' 'd["devices"][0]["backing"]["path"] = "\udc00\ud800"'
+wrong_text path 'd["devices"][0]["backing"]["path"] = "\ud800"'
+wrong_text path 'd["devices"][0]["backing"]["path"] = "\udc00\ud800"'
 wrong 'devices[0].backing.size' 'd["devices"][0]["backing"]["size"] = "4K"'
 wrong 'devices[3].backing.dax_gpa' 'd["devices"][3]["backing"]["dax_gpa"] = 0'
 wrong 'devices[3].backing.dax_state' 'd["devices"][3]["backing"]["dax_state"] = "0" * 33'
@@ -194,22 +212,26 @@ refused '' "$tmp/wrong.json"
 refused '' "$tmp/wrong.json"
 head -c -3 "$tmp/full.json" >"$tmp/wrong.json"
 refused '' "$tmp/wrong.json"
-# edited PATTERN SED-SCRIPT: full.json changed as text.
-edited() {
-	sed "$2" "$tmp/full.json" >"$tmp/wrong.json"
-	! cmp -s "$tmp/full.json" "$tmp/wrong.json" || fail "sed $2 changed nothing"
-	refused "$1" "$tmp/wrong.json"
+edit() {
+	sed "$1" "$tmp/full.json" >"$tmp/wrong.json"
+	! cmp -s "$tmp/full.json" "$tmp/wrong.json" || fail "sed $1 changed nothing"
 }
-edited 'a member twice' 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
+# edited NAME SED-SCRIPT: full.json changed as text, in the value of a member.
+edited() {
+	edit "$2"
+	refused_text "$1"
+}
+edit 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
+refused 'a member twice' "$tmp/wrong.json"
 edited num_cpus 's/"num_cpus": *4/"num_cpus": 04/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": +4/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": -0/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": 99999999999999999999999/'
-edited 'backing\.path' 's|/var/lib/sm/root.img|\xff|'
-edited 'backing\.path' 's|/var/lib/sm/root.img|\xc0\xaf|'
-edited 'backing\.path' 's|/var/lib/sm/root.img|\\q|'
-edited 'backing\.path' 's|/var/lib/sm/root.img|\\u12|'
-edited 'backing\.path' 's|/var/lib/sm/root.img|\x01|'
+edited path 's|/var/lib/sm/root.img|\xff|'
+edited path 's|/var/lib/sm/root.img|\xc0\xaf|'
+edited path 's|/var/lib/sm/root.img|\\q|'
+edited path 's|/var/lib/sm/root.img|\\u12|'
+edited path 's|/var/lib/sm/root.img|\x01|'
 
 say "# files"
 expect_status 1 "$SMSNAP" build "$tmp/missing" -o "$tmp/output"
