@@ -445,9 +445,54 @@ static size_t string_end(const char *text, size_t n, size_t at)
 	return at < n ? at : n;
 }
 
-static int refuse_byte(size_t at, const char *why, struct error *e)
+/*
+ * Refuse the document for the byte AT of TEXT, which is JSON up to there.  The
+ * path is that of the value which was being read.
+ */
+static int refuse_byte(const char *text, size_t at, const char *why, struct error *e)
 {
-	return error_set(e, EINVAL, "byte %zu: %s", at, why);
+	struct level {
+		size_t length; /* of the path of the object or array */
+		size_t index;
+		bool array;
+	} levels[JSON_TOKENER_DEFAULT_DEPTH + 1] = { { 0 } };
+	struct level *l = levels;
+	struct build b = { .error = e };
+	char name[64] = "";
+	size_t i, end;
+
+	for (i = 0; i < at; i++) {
+		switch (text[i]) {
+		case '"':
+			end = string_end(text, at, i);
+			snprintf(name, sizeof(name), "%.*s", (int)(end - i - 1), text + i + 1);
+			i = end;
+			break;
+		case ':':
+			b.path[l->length] = 0;
+			enter(&b, name, 0);
+			break;
+		case ',':
+			b.path[l->length] = 0;
+			if (l->array)
+				enter(&b, NULL, ++l->index);
+			break;
+		case '{':
+		case '[':
+			if (l == levels + JSON_TOKENER_DEFAULT_DEPTH)
+				break;
+			*++l = (struct level){ strlen(b.path), 0, text[i] == '[' };
+			if (l->array)
+				enter(&b, NULL, 0);
+			break;
+		case '}':
+		case ']':
+			b.path[l->length] = 0;
+			l -= l > levels;
+			break;
+		}
+	}
+	return refuse(&b, "byte %zu: %s", at, why);
 }
 
 /* The UTF-16 code unit that the four digits at HEX are. */
@@ -520,18 +565,18 @@ static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 		if (text[i] == '"') {
 			end = string_end(text, n, i) + 1;
 			if (!is_right_string(text, i, end - 1))
-				return refuse_byte(i, "control character, or half of a surrogate pair", e);
+				return refuse_byte(text, i, "control character, or half of a surrogate pair", e);
 			if (is_name(text, n, end) && memchr(text + i, '\\', end - i))
-				return refuse_byte(i, "a name with an escape", e);
+				return refuse_byte(text, i, "a name with an escape", e);
 		} else if (strchr("-0123456789", text[i])) {
 			while (end < n && strchr("+-.0123456789eE", text[end]))
 				end++;
 			if (!is_exact_number(text + i, end - i))
-				return refuse_byte(i, "number too large, or with a needless 0 or -", e);
+				return refuse_byte(text, i, "number too large, or with a needless 0 or -", e);
 		} else if (text[i] == ':') {
 			++*colons;
 		} else if (!strchr("{}[], \t\r\ntruefalsn", text[i])) {
-			return refuse_byte(i, "unexpected character", e);
+			return refuse_byte(text, i, "unexpected character", e);
 		}
 	}
 	return 0;
@@ -557,16 +602,16 @@ int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 	if (n > INT_MAX)
 		return error_set(e, EINVAL, "not a document: more than %d bytes", INT_MAX);
 	if (nul) /* the tokener would stop there, content */
-		return refuse_byte((size_t)(nul - text), "is NUL", e);
+		return refuse_byte(text, (size_t)(nul - text), "is NUL", e);
 	if (wrong)
-		return refuse_byte((size_t)(wrong - (const uint8_t *)text), "not UTF-8", e);
+		return refuse_byte(text, (size_t)(wrong - (const uint8_t *)text), "not UTF-8", e);
 	t = json_tokener_new();
 	if (!t)
 		return error_set(e, ENOMEM, "out of memory");
 	json_tokener_set_flags(t, JSON_TOKENER_STRICT);
 	o = json_tokener_parse_ex(t, text, (int)n);
 	if (json_tokener_get_error(t) != json_tokener_success)
-		err = refuse_byte(json_tokener_get_parse_end(t), explain(t), e);
+		err = refuse_byte(text, json_tokener_get_parse_end(t), explain(t), e);
 	else
 		err = scan(text, n, &colons, e);
 	if (!err && count_members(o) != colons)
