@@ -17,7 +17,7 @@ struct leaf {
 	pthread_mutex_t writing; /* held over a write and its save */
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
-	bool emptied;          /* DRAFT is what O_TRUNC made it, not a byte written since */
+	bool emptied;          /* bytes: by O_TRUNC, and not written since; under WRITING */
 	struct buffer draft;
 	struct timespec drafted;
 };
@@ -298,32 +298,50 @@ static int flush_text(struct file *file)
  * Bytes
  */
 
-/* Make sure that there is a draft, EMPTY or with what the leaf shows.  With WRITING held. */
-static int start_draft(struct files *f, struct leaf *leaf, bool empty)
+/*
+ * Make the draft SIZE bytes long, and put the N bytes at DATA to OFFSET in it.  A
+ * new draft starts from nothing if EMPTY, else from what the leaf shows; it shows
+ * only when this is done.  With WRITING held.
+ */
+static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t size,
+			const void *data, size_t n, uint64_t offset)
 {
-	struct buffer draft = { 0 };
+	bool fresh = empty || !leaf->drafting;
+	struct buffer made = { 0 }, unused = { 0 };
+	struct buffer *draft = fresh ? &made : &leaf->draft;
+	int err = 0;
 
-	if (leaf->drafting && !empty)
-		return 0;
-	if (!empty)
-		print(f->mount, leaf->node, &draft);
-	if (draft.failed) {
-		buffer_free(&draft);
-		return -ENOMEM;
-	}
+	if (fresh && !empty)
+		print(f->mount, leaf->node, &made);
 	pthread_mutex_lock(&f->lock);
-	buffer_free(&leaf->draft);
-	leaf->draft = draft;
-	leaf->drafting = true;
-	leaf->drafted = now();
+	if (size > draft->size)
+		buffer_add(draft, NULL, size - draft->size);
+	if (draft->failed) {
+		/* The bytes are as they were, only no more can be added. */
+		draft->failed = false;
+		unused = made;
+		err = -ENOMEM;
+	} else {
+		draft->size = size;
+		if (n)
+			memcpy(draft->bytes + offset, data, n);
+		if (fresh) {
+			unused = leaf->draft;
+			leaf->draft = made;
+		}
+		leaf->drafting = true;
+		leaf->emptied = false;
+		leaf->drafted = now();
+	}
 	pthread_mutex_unlock(&f->lock);
-	return 0;
+	buffer_free(&unused);
+	return err;
 }
 
 static void drop_draft(struct files *f, struct leaf *leaf)
 {
 	pthread_mutex_lock(&f->lock);
-	leaf->drafting = leaf->emptied = false;
+	leaf->drafting = false;
 	buffer_free(&leaf->draft);
 	pthread_mutex_unlock(&f->lock);
 }
@@ -353,8 +371,8 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
 	const struct field *row = value_row(leaf->row);
-	bool drafting = leaf->drafting;
-	uint64_t size = file->truncated ? 0 : shown_size(f, leaf);
+	bool empty = file->truncated || leaf->emptied;
+	uint64_t size = empty ? 0 : shown_size(f, leaf);
 	int err;
 
 	if (file->flags & O_APPEND)
@@ -366,27 +384,10 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
 	if (row->kind == BYTES && size != row->size)
 		return -EINVAL;
-	err = start_draft(f, leaf, file->truncated);
-	if (err)
-		return err;
-	pthread_mutex_lock(&f->lock);
-	if (size > leaf->draft.size)
-		buffer_add(&leaf->draft, NULL, size - leaf->draft.size);
-	if (leaf->draft.failed) {
-		/* The bytes are as they were, only no more can be added. */
-		leaf->draft.failed = false;
-		err = -ENOMEM;
-	} else {
-		memcpy(leaf->draft.bytes + offset, data, n);
-		leaf->drafted = now();
-	}
-	pthread_mutex_unlock(&f->lock);
-	if (err && !drafting) {
-		drop_draft(f, leaf);
-	} else if (!err) {
+	err = change_draft(f, leaf, empty, size, data, n, offset);
+	if (!err) {
 		file->truncated = false;
 		file->wrote = true;
-		leaf->emptied = false;
 	}
 	return err;
 }
@@ -400,20 +401,7 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 		return size == shown_size(f, leaf) ? 0 : -EINVAL;
 	if (size > row->size)
 		return -EFBIG;
-	err = start_draft(f, leaf, false);
-	if (err)
-		return err;
-	pthread_mutex_lock(&f->lock);
-	if (size > leaf->draft.size)
-		buffer_add(&leaf->draft, NULL, size - leaf->draft.size);
-	else
-		leaf->draft.size = size;
-	err = leaf->draft.failed ? -ENOMEM : 0;
-	leaf->draft.failed = false;
-	leaf->drafted = now();
-	pthread_mutex_unlock(&f->lock);
-	if (!err)
-		leaf->emptied = false;
+	err = change_draft(f, leaf, leaf->emptied, size, NULL, 0, 0);
 	if (file && !err)
 		file->wrote = true;
 	return err || file ? err : save_draft(f, leaf);
@@ -424,10 +412,8 @@ static int flush_bytes(struct file *file)
 	if (!file->wrote)
 		return 0;
 	file->wrote = false;
-	/* Another file's flush may have saved it already, or another's O_TRUNC undone it. */
-	if (!file->leaf->drafting || file->leaf->emptied)
-		return 0;
-	return save_draft(file->files, file->leaf);
+	/* Another file's flush may have saved it already. */
+	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
 }
 
 /*
@@ -435,9 +421,9 @@ static int flush_bytes(struct file *file)
  */
 
 /*
- * Bytes of any size show empty at once, as other files do, and whoever writes
- * them next starts from that.  They are saved by that write, or when FILE is
- * closed without one.  What has no empty form waits for FILE's first write.
+ * What is opened with O_TRUNC keeps its value until a write brings the next one:
+ * whoever writes it starts from nothing.  Bytes that may be empty are so once FILE
+ * is closed and nobody wrote any.
  */
 static void truncate_at_open(struct file *file)
 {
@@ -448,7 +434,6 @@ static void truncate_at_open(struct file *file)
 		return;
 	}
 	pthread_mutex_lock(&leaf->writing);
-	start_draft(file->files, leaf, true); /* takes no memory, can't fail */
 	leaf->emptied = true;
 	pthread_mutex_unlock(&leaf->writing);
 }
@@ -526,8 +511,11 @@ int file_close(struct file *file)
 	int err = file_flush(file);
 
 	pthread_mutex_lock(&leaf->writing);
-	if (file->flags & O_TRUNC && leaf->emptied)
-		err = save_draft(f, leaf);
+	if (file->flags & O_TRUNC && leaf->emptied) {
+		err = change_draft(f, leaf, true, 0, NULL, 0, 0);
+		if (!err)
+			err = save_draft(f, leaf);
+	}
 	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
 	leaf->makers -= file->making;
