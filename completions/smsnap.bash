@@ -8,7 +8,7 @@ _smsnap()
 
 	COMPREPLY=()
 	if [[ $COMP_CWORD -eq 1 ]]; then
-		mapfile -t COMPREPLY < <(compgen -W 'dump build -h -V' -- "$word")
+		mapfile -t COMPREPLY < <(compgen -W 'dump build fields -h -V' -- "$word")
 		return
 	fi
 	case ${COMP_WORDS[1]} in

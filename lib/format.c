@@ -105,7 +105,7 @@ static const struct field container[] = {
 	{ BLOB,   "intc", FORMAT_BLOB_MAX,     .doc = "interrupt controller state, opaque" },
 	{ LIST,   "vcpu",      .of = &vcpu },
 	{ LIST,   "devices",   .of = &device_record },
-	{ OPTION, "tsi_token", .of = &tsi_token, .access = SECRET, .doc = "shared with the host" },
+	{ OPTION, "tsi_token", .of = &tsi_token, .access = SECRET, .doc = "a secret shared with the host" },
 	{ LIST,   "listeners", .of = &listener_record },
 	{ .kind = END }
 };

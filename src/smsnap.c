@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "build.h"
+#include "fields.h"
 #include "guard.h"
 #include "json.h"
 #include "le.h"
@@ -19,7 +20,9 @@
 static const char help[] =
 	"Usage: smsnap dump [options] SNAPSHOT\n"
 	"       smsnap build JSON -o SNAPSHOT [--ram FILE]\n"
-	"Prints a snapshot's container as JSON, and builds a snapshot from that.\n"
+	"       smsnap fields\n"
+	"Prints a snapshot's container as JSON, and builds a snapshot from that;\n"
+	"fields lists what there can be in one.\n"
 	"JSON is a file, or - for standard input.\n"
 	"\n"
 	"  -o, --output SNAPSHOT   build: the file to write\n"
@@ -351,6 +354,10 @@ int main(int argc, char **argv)
 	}
 	if (status)
 		return status;
+	if (argc - optind == 1 && strcmp(argv[optind], "fields") == 0) {
+		fields_print(stdout);
+		return 0;
+	}
 	if (argc - optind != 2)
 		return complain(WRONG_USAGE, "needs a command and a file; see smsnap --help");
 	return run(argv[optind], argv[optind + 1], &a);
