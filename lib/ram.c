@@ -20,6 +20,7 @@ struct ram {
 	uint8_t *top;            /* ours, valid where written says so */
 	_Atomic uint64_t *written; /* a bit for each page */
 	_Atomic uint64_t written_pages;
+	uint64_t limit; /* of them */
 	pthread_mutex_t copy_up; /* while a page becomes ours */
 	pthread_rwlock_t writes; /* read-locked by writes */
 	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
@@ -99,6 +100,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	pthread_mutex_init(&r->copy_up, NULL);
 	init_lock(&r->writes);
 	init_lock(&r->moves);
+	r->limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2 / RAM_PAGE;
 	*out = r;
 	return 0;
 fail:
@@ -162,6 +164,11 @@ int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct
 	r->base = p;
 	r->offset = offset;
 	return 0;
+}
+
+void ram_set_limit(struct ram *r, uint64_t bytes)
+{
+	r->limit = bytes / RAM_PAGE;
 }
 
 uint64_t ram_size(const struct ram *r)
@@ -233,6 +240,10 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 	bool ok = true;
 
 	pthread_mutex_lock(&r->copy_up);
+	if (!is_written(r, page) && r->written_pages >= r->limit) {
+		pthread_mutex_unlock(&r->copy_up);
+		return -ENOSPC;
+	}
 	if (!is_written(r, page) && n < size)
 		ok = guard_copy(r->top + at, r->base + at, size);
 	ok = ok && guard_copy(r->top + at + from, data, n);

@@ -60,7 +60,13 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
 typedef void ram_viewer(void *ctx, struct iovec *pieces, int count);
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx);
 
-/* Write likewise: 0, -EIO, or -ENOSPC if there is no memory for it. */
+/*
+ * Pages may be written until they take BYTES in all.  From the start that is half
+ * of the machine's memory.
+ */
+void ram_set_limit(struct ram *r, uint64_t bytes);
+
+/* Write likewise: 0, -EIO, or -ENOSPC past the limit. */
 int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset);
 
 /*

@@ -26,7 +26,7 @@ struct file {
 	struct files *files;
 	struct leaf *leaf;
 	int flags;
-	bool making;
+	uint64_t folder;    /* that it is to be made in, or 0 */
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* bytes in the draft that no flush has seen */
@@ -450,33 +450,38 @@ static bool is_absent(struct mount *m, struct node n)
 	return absent;
 }
 
-int file_open(struct files *f, struct node n, int flags, bool making, struct file **out)
+int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out)
 {
 	struct file *file;
 
 	if (((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC) &&
 	    container_row(f->mount->container, n)->access == RO)
 		return -EACCES;
-	if (!making && is_absent(f->mount, n))
+	if (!folder && is_absent(f->mount, n))
 		return -ENOENT;
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
 	file->files = f;
 	file->flags = flags;
-	file->making = making;
+	file->folder = folder;
 	file->leaf = leaf_get(f, n);
 	if (!file->leaf) {
 		free(file);
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&f->lock);
-	file->leaf->makers += making;
+	file->leaf->makers += folder != 0;
 	pthread_mutex_unlock(&f->lock);
 	if (flags & O_TRUNC)
 		truncate_at_open(file);
 	*out = file;
 	return 0;
+}
+
+uint64_t file_folder(const struct file *file)
+{
+	return file->folder;
 }
 
 int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
@@ -504,26 +509,23 @@ int file_flush(struct file *file)
 	return err;
 }
 
-int file_close(struct file *file)
+void file_close(struct file *file)
 {
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
-	int err = file_flush(file);
 
+	file_flush(file);
 	pthread_mutex_lock(&leaf->writing);
-	if (file->flags & O_TRUNC && leaf->emptied) {
-		err = change_draft(f, leaf, true, 0, NULL, 0, 0);
-		if (!err)
-			err = save_draft(f, leaf);
-	}
+	if (file->flags & O_TRUNC && leaf->emptied &&
+	    change_draft(f, leaf, true, 0, NULL, 0, 0) == 0)
+		save_draft(f, leaf);
 	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
-	leaf->makers -= file->making;
+	leaf->makers -= file->folder != 0;
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
 	buffer_free(&file->text);
 	free(file);
-	return err;
 }
 
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size)

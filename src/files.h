@@ -27,11 +27,15 @@ void files_init(struct files *f, struct mount *m);
 void files_destroy(struct files *f);
 
 /*
- * Open the leaf N with open(2)'s FLAGS.  MAKING: it is absent, and the file is
- * opened to make it.  *OUT is to be closed.  0, -EACCES for writing what is
- * read-only, -ENOENT, -ENOMEM.
+ * Open the leaf N with open(2)'s FLAGS.  Where it is absent, FOLDER tells where
+ * it is to be made, a number that is not 0 and means nothing here; else it is 0.
+ * *OUT is to be closed.  0, -EACCES for writing what is read-only, -ENOENT,
+ * -ENOMEM.
  */
-int file_open(struct files *f, struct node n, int flags, bool making, struct file **out);
+int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out);
+
+/* The folder that FILE was opened with. */
+uint64_t file_folder(const struct file *file);
 
 /* Append to OUT up to N bytes of what the leaf shows, from OFFSET on. */
 int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out);
@@ -42,8 +46,8 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset);
 /* The program closes a descriptor: what it wrote is to be saved. */
 int file_flush(struct file *file);
 
-/* Nobody has the file open any more.  An error means that an edit was lost. */
-int file_close(struct file *file);
+/* Nobody has the file open any more. */
+void file_close(struct file *file);
 
 /* truncate(2) of the leaf N, or ftruncate(2) if FILE is not null. */
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size);

@@ -226,6 +226,23 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /*
+ * Telling the kernel
+ */
+
+/* A leaf's attributes changed without a call of the kernel's that says so. */
+static void forget_attributes(struct fs *fs, fuse_ino_t ino)
+{
+	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
+	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
+/* A directory's entries did.  Pages of a listing are never locked over a request. */
+static void forget_listing(struct fs *fs, fuse_ino_t folder)
+{
+	fuse_lowlevel_notify_inval_inode(fs->session, folder, 0, 0);
+}
+
+/*
  * Open files.  A handle is a struct file for a leaf, 0 for RAM, and 0 for a
  * temporary, which its inode number names.
  */
@@ -312,18 +329,19 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 
 static int open_ram(struct fs *fs, struct fuse_file_info *fi)
 {
-	(void)fs;
 	if (fi->flags & O_TRUNC)
 		return -EPERM;
 	/* Only the kernel's own writes change RAM: what it has cached is right. */
-	fi->keep_cache = 1;
+	fi->keep_cache = !fs->ram_direct;
+	fi->direct_io = fs->ram_direct;
 	return 0;
 }
 
-static int open_leaf(struct fs *fs, struct node n, bool making, struct fuse_file_info *fi)
+/* FOLDER: the directory that it is to be made in, or 0. */
+static int open_leaf(struct fs *fs, struct node n, fuse_ino_t folder, struct fuse_file_info *fi)
 {
 	struct file *file;
-	int err = file_open(&fs->files, n, fi->flags, making, &file);
+	int err = file_open(&fs->files, n, fi->flags, folder, &file);
 
 	if (err)
 		return err;
@@ -353,18 +371,28 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (is_temp(ino))
 		err = open_temp(fs, temp_id(ino), fi);
 	else
-		err = open_leaf(fs, ino_node(ino), false, fi);
+		err = open_leaf(fs, ino_node(ino), 0, fi);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_open(req, fi);
 }
 
-/* A leaf's attributes changed without a call of the kernel's that says so. */
-static void forget_attributes(struct fs *fs, fuse_ino_t ino)
+static bool may_write(const struct fuse_file_info *fi)
 {
-	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
-	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
+static void close_leaf(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	fuse_ino_t folder = file_folder(handle(fi));
+
+	file_close(handle(fi));
+	if (may_write(fi))
+		forget_attributes(fs, ino);
+	/* What was to be made is not there if nothing was written. */
+	if (folder)
+		forget_listing(fs, folder);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -373,8 +401,8 @@ static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 	if (is_temp(ino))
 		temps_close(&fs->temps, temp_id(ino));
-	else if (handle(fi) && file_close(handle(fi)))
-		forget_attributes(fs, ino);
+	else if (handle(fi))
+		close_leaf(fs, ino, fi);
 	fuse_reply_err(req, 0);
 }
 
@@ -434,6 +462,17 @@ static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t of
 	return err;
 }
 
+static int write_leaf(struct fs *fs, struct file *file, const char *bytes, size_t size,
+		      uint64_t offset)
+{
+	int err = file_write(file, bytes, size, offset);
+
+	/* With a value, what was to be made is there. */
+	if (!err && file_folder(file))
+		forget_listing(fs, file_folder(file));
+	return err;
+}
+
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 		     off_t offset, struct fuse_file_info *fi)
 {
@@ -445,7 +484,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	else if (is_temp(ino))
 		err = temps_write(&fs->temps, temp_id(ino), bytes, size, (uint64_t)offset);
 	else
-		err = file_write(handle(fi), bytes, size, (uint64_t)offset);
+		err = write_leaf(fs, handle(fi), bytes, size, (uint64_t)offset);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -456,8 +495,8 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	int err = handle(fi) ? file_flush(handle(fi)) : 0;
 
-	/* A draft that could not be saved is gone, and the old size is back. */
-	if (err)
+	/* What was truncated is now, and a draft that could not be saved is not any more. */
+	if (handle(fi) && may_write(fi))
 		forget_attributes(fs, ino);
 	return err;
 }
@@ -639,6 +678,16 @@ static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off
 	free(l.bytes);
 }
 
+/* That there is no such call lets the kernel keep listings; see forget_listing. */
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	if (fs_of(req)->cache_listings)
+		fuse_reply_err(req, ENOSYS);
+	else
+		fuse_reply_open(req, fi);
+}
+
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		       struct fuse_file_info *fi)
 {
@@ -687,7 +736,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	(void)mode;
 	if (find_option(fs, parent, name, &n)) {
 		ino = node_ino(n);
-		err = open_leaf(fs, n, true, fi);
+		err = open_leaf(fs, n, parent, fi);
 	} else if (makes_temp(fi->flags)) {
 		err = temps_make(&fs->temps, parent, name, &temp);
 		if (!err)
@@ -809,7 +858,9 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-	(void)userdata;
+	struct fs *fs = userdata;
+
+	fs->cache_listings = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* RAM's time changes with each write, its cached pages are right all the same. */
 	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
 	/* Attributes cost next to nothing: send them with every listing. */
@@ -828,6 +879,7 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.release = op_release,
 	.fsync = op_fsync,
 	.lseek = op_lseek,
+	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.fsyncdir = op_fsyncdir,

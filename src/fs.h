@@ -15,6 +15,8 @@ struct fs {
 	struct temps temps;
 	struct fuse_session *session;
 	bool read_only;
+	bool cache_listings;
+	bool ram_direct; /* RAM is not cached by the kernel */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;            /* bits taken away from 0666 and 0777 */

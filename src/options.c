@@ -25,6 +25,7 @@ static const struct fuse_opt table[] = {
 	OPT("save=sync", sync_at_end),
 	OPT("output=%s", output),
 	OPT("ram=%s", ram_file),
+	OPT("ram_limit=%s", ram_limit_text),
 	OPT("ram_offset=%s", ram_offset_text),
 	OPT("container_offset=%s", container_offset_text),
 	OPT("uid=%s", uid_text),
@@ -96,6 +97,8 @@ static int read_texts(struct options *o, struct error *e)
 	if (!err && o->container_offset_text)
 		err = number("container_offset", o->container_offset_text, UINT64_MAX,
 			     &o->region.container_offset, e);
+	if (!err && o->ram_limit_text)
+		err = number("ram_limit", o->ram_limit_text, UINT64_MAX, &o->ram_limit, e);
 	if (!err && o->uid_text) {
 		err = number("uid", o->uid_text, UINT32_MAX - 1, &v, e);
 		o->uid = (uid_t)v;
@@ -140,6 +143,12 @@ int options_parse(struct options *o, struct fuse_args *args, struct error *e)
 	*o = p.o;
 	if (err || o->help || o->version)
 		return err;
+	/* A file of that name can be given as ./direct. */
+	if (o->ram_file && strcmp(o->ram_file, "direct") == 0) {
+		free(o->ram_file);
+		o->ram_file = NULL;
+		o->ram_direct = true;
+	}
 	err = check(o, e);
 	return err ? err : read_texts(o, e);
 }
@@ -151,6 +160,7 @@ void options_free(struct options *o)
 	free(o->output);
 	free(o->ram_file);
 	free(o->ram_offset_text);
+	free(o->ram_limit_text);
 	free(o->container_offset_text);
 	free(o->uid_text);
 	free(o->gid_text);

@@ -22,11 +22,13 @@ struct options {
 	int replace;
 	int save_ram;
 	int read_only;
+	int ram_direct;
 	int allow_other;
 	int sync_at_end;  /* save=sync */
 	char *output;
 	char *ram_file;
 	char *ram_offset_text;
+	char *ram_limit_text;
 	char *container_offset_text;
 	char *uid_text;
 	char *gid_text;
@@ -34,6 +36,7 @@ struct options {
 
 	/* From the texts. */
 	struct region_options region;
+	uint64_t ram_limit; /* bytes; 0: not given */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;

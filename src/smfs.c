@@ -29,7 +29,8 @@ static const char help[] =
 	"  -o save=sync          save on fsync and at the end, not at each edit\n"
 	"  -o save_ram           save what is written to /ram, on fsync and at the end\n"
 	"  -o replace            save by a new file and a rename, never in place\n"
-	"  -o ram=FILE           RAM is in FILE\n"
+	"  -o ram=FILE           RAM is in FILE; ram=direct: not cached by the kernel\n"
+	"  -o ram_limit=SIZE     of what is written to /ram; default half of memory\n"
 	"  -o ram_offset=N       RAM is at byte N\n"
 	"  -o container_offset=N the container is at byte N\n"
 	"  -o uid=N,gid=N        who owns the files; default: who mounts\n"
@@ -127,6 +128,7 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 {
 	*fs = (struct fs){
 		.read_only = o->read_only,
+		.ram_direct = o->ram_direct,
 		.uid = o->uid,
 		.gid = o->gid,
 		.umask = o->umask,
@@ -136,6 +138,8 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	fs->mount.policy = o->scratch || o->read_only ? SAVE_NEVER
 			   : o->sync_at_end	      ? SAVE_ON_SYNC
 						      : SAVE_AT_ONCE;
+	if (fs->mount.ram && o->ram_limit_text)
+		ram_set_limit(fs->mount.ram, o->ram_limit);
 	fs->mount.save_ram = o->save_ram;
 	fs->mount.verbose = o->debug;
 	fs->mount.report = report;

@@ -221,6 +221,26 @@ same "largest blob" 16777216 "$(stat -c %s intc)"
 works put small intc
 value intc small
 
+say "# listings follow what comes and goes"
+listed() { same "ls $1" "$2" "$(find "$1" -maxdepth 1 -name "$3" -printf '%f ')"; }
+works rm -f listeners/0/inet_port
+for round in 1 2; do
+	listed listeners/0 '' inet_port
+	works put "$round" listeners/0/inet_port
+	listed listeners/0 'inet_port ' inet_port
+	works rm listeners/0/inet_port
+done
+listed listeners/0 '' inet_port
+expect_errno EINVAL touch listeners/0/inet_port
+listed listeners/0 '' inet_port
+# While a file is open that is to make it, and once that has written.
+exec 5>listeners/0/inet_port
+listed listeners/0 '' inet_port
+printf 80 >&5 || fail "cannot write to the file that is to make it"
+listed listeners/0 'inet_port ' inet_port
+exec 5>&-
+listed listeners/0 'inet_port ' inet_port
+
 say "# bytes of a fixed size"
 works bash -c "printf abcdef >com1"
 value com1 abcdef

@@ -140,6 +140,21 @@ same "RAM in the snapshot" written "$(ram_written "$snap" $((at + 6000)))"
 saved num_cpus 9
 beside snap
 
+say "# ram_limit= and ram=direct"
+fresh
+mount_snap -o scratch,ram_limit=64K "$snap"
+expect_errno ENOSPC dd if=/dev/zero of="$mnt/ram" bs=64K count=2 conv=notrunc status=none
+same "bytes written up to the limit" "$(head -c 65536 /dev/zero | sha256sum)" "$(head -c 65536 "$mnt/ram" | sha256sum)"
+works dd if=/dev/urandom of="$mnt/ram" bs=64K count=1 conv=notrunc status=none
+works dd if=/dev/zero of="$mnt/num_cpus" bs=1 count=0 conv=notrunc status=none
+unmount
+mount_snap -o scratch,ram=direct "$snap"
+works cmp <(tail -c 1048576 "$snap") "$mnt/ram"
+works write_ram 5000
+same "RAM in the mount" written "$(ram_written "$mnt/ram" 5000)"
+unmount
+same "RAM in the snapshot" "$ram" "$(region ram_sha256)"
+
 say "# ram=FILE"
 fresh
 tail -c 1048576 "$snap" >"$tmp/case/ram"
