@@ -70,7 +70,7 @@ bool journal_exists(const struct beside *b)
 	struct stat st;
 
 	return !beside_name(b, JOURNAL_SUFFIX, name, NULL) &&
-	       fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	       (fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT);
 }
 
 /*
@@ -191,11 +191,21 @@ int journal_commit(const struct beside *b, struct error *e)
 	if (renameat(b->folder, name, b->folder, spare) < 0)
 		return error_set(e, errno, "cannot take away %s: %s", name, strerror(errno));
 	err = io_sync(b->folder);
-	if (err) {
-		renameat(b->folder, spare, b->folder, name);
+	if (err)
 		return error_set(e, -err, "cannot take away %s: %s", name, strerror(-err));
-	}
 	unlinkat(b->folder, spare, 0);
+	return 0;
+}
+
+int journal_rename_back(const struct beside *b, struct error *e)
+{
+	char name[NAME_MAX + 1], spare[NAME_MAX + 1];
+	int err = names(b, name, spare, e);
+
+	if (err || journal_exists(b))
+		return err;
+	if (renameat(b->folder, spare, b->folder, name) < 0)
+		return error_set(e, errno, "cannot undo a save: %s: %s", name, strerror(errno));
 	return 0;
 }
 

@@ -32,7 +32,7 @@ struct journal_plan {
 	size_t range_count;
 };
 
-/* Whether there is a journal beside the snapshot. */
+/* Whether there is a journal beside the snapshot, or that can't be told. */
 bool journal_exists(const struct beside *b);
 
 /*
@@ -44,9 +44,16 @@ int journal_write(const struct beside *b, int fd, const struct journal_plan *pla
 
 /*
  * The snapshot is as it is to be, durably: take away the journal, durably.  On
- * failure the journal is there, and its save is to be undone.
+ * failure its save is to be undone, once the journal has its name: see
+ * journal_rename_back.
  */
 int journal_commit(const struct beside *b, struct error *e);
+
+/*
+ * Give the journal its name again if a journal_commit that failed has taken it.
+ * 0, also if it has it, -ENOENT if there is none, or another negative errno.
+ */
+int journal_rename_back(const struct beside *b, struct error *e);
 
 /*
  * Undo the save that left its journal for the snapshot open to read and write as

@@ -21,6 +21,7 @@ struct ram {
 	_Atomic uint64_t *written; /* a bit for each page */
 	_Atomic uint64_t written_pages;
 	uint64_t limit; /* of them */
+	bool lost;      /* what is not written is not to be had */
 	pthread_mutex_t copy_up; /* while a page becomes ours */
 	pthread_rwlock_t writes; /* read-locked by writes */
 	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
@@ -100,7 +101,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	pthread_mutex_init(&r->copy_up, NULL);
 	init_lock(&r->writes);
 	init_lock(&r->moves);
-	r->limit = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2 / RAM_PAGE;
+	r->limit = UINT64_MAX;
 	*out = r;
 	return 0;
 fail:
@@ -147,6 +148,11 @@ void ram_resume(struct ram *r)
 	pthread_rwlock_unlock(&r->moves);
 }
 
+void ram_lose(struct ram *r)
+{
+	r->lost = true;
+}
+
 int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e)
 {
 	void *p;
@@ -163,6 +169,7 @@ int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct
 	munmap(r->base, r->size);
 	r->base = p;
 	r->offset = offset;
+	r->lost = false;
 	return 0;
 }
 
@@ -188,7 +195,7 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 		uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
 		size_t take = (run < end ? run : end) - offset;
 
-		if (!guard_copy(out, (ours ? r->top : r->base) + offset, take))
+		if ((r->lost && !ours) || !guard_copy(out, (ours ? r->top : r->base) + offset, take))
 			return -EIO;
 		out += take;
 		offset += take;
@@ -211,11 +218,12 @@ int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx
 	struct iovec *pieces = malloc((n / RAM_PAGE + 2) * sizeof(*pieces));
 	uint64_t end = offset + n;
 	int count = 0;
+	int err = 0;
 
 	if (!pieces)
 		return -ENOMEM;
 	pthread_rwlock_rdlock(&r->moves);
-	while (offset < end) {
+	while (offset < end && !err) {
 		uint64_t page = offset / RAM_PAGE;
 		bool ours = is_written(r, page);
 		/* From the next page on: this one may be written meanwhile. */
@@ -225,11 +233,14 @@ int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx
 			run = end;
 		pieces[count++] = (struct iovec){ (ours ? r->top : r->base) + offset, run - offset };
 		offset = run;
+		if (r->lost && !ours)
+			err = -EIO;
 	}
-	fn(ctx, pieces, count);
+	if (!err)
+		fn(ctx, pieces, count);
 	pthread_rwlock_unlock(&r->moves);
 	free(pieces);
-	return 0;
+	return err;
 }
 
 /* Write to a page that is not ours yet, N bytes at FROM in it. */
@@ -245,7 +256,7 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 		return -ENOSPC;
 	}
 	if (!is_written(r, page) && n < size)
-		ok = guard_copy(r->top + at, r->base + at, size);
+		ok = !r->lost && guard_copy(r->top + at, r->base + at, size);
 	ok = ok && guard_copy(r->top + at + from, data, n);
 	if (ok && !is_written(r, page)) {
 		atomic_fetch_or(&r->written[page / 64], UINT64_C(1) << page % 64);

@@ -38,6 +38,12 @@ void ram_hold(struct ram *r);
 void ram_resume(struct ram *r);
 
 /*
+ * The file's bytes are not what they were: what was not written here can't be
+ * read, with -EIO, until ram_rebase.  While all is held.
+ */
+void ram_lose(struct ram *r);
+
+/*
  * The same bytes are now at OFFSET of FD, a file of FILE_LEN bytes.  Between
  * ram_hold and ram_resume.  On failure all stays as it was.
  */
@@ -55,15 +61,12 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
  * Call FN with pieces of memory that hold the N bytes at OFFSET, in order, and
  * stay valid while it runs.  There are at most N / RAM_PAGE + 2.  A system call
  * that copies from them fails with EFAULT where ram_read fails with -EIO; nothing
- * else may touch them.  0 or -ENOMEM, and then FN was not called.
+ * else may touch them.  0, or -ENOMEM or -EIO, and then FN was not called.
  */
 typedef void ram_viewer(void *ctx, struct iovec *pieces, int count);
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx);
 
-/*
- * Pages may be written until they take BYTES in all.  From the start that is half
- * of the machine's memory.
- */
+/* Pages may be written until they take BYTES in all.  From the start: all may. */
 void ram_set_limit(struct ram *r, uint64_t bytes);
 
 /* Write likewise: 0, -EIO, or -ENOSPC past the limit. */

@@ -76,7 +76,38 @@ int save_write_ram(const struct save *s, int fd)
 	return err;
 }
 
-/* A save whose undoing failed is undone before anything else is done. */
+static int undo_held(const struct save *s, const struct beside *b, struct error *e)
+{
+	int err = journal_rename_back(b, e);
+
+	if (!err)
+		err = journal_undo(b, s->fd, e);
+	else if (err == -ENOENT)
+		err = 0; /* it was undone, and only the folder could not be made durable */
+	if (!err && s->ram)
+		err = ram_rebase(s->ram, s->fd, s->old.tail_offset, s->old.file_size, e);
+	return err;
+}
+
+int save_undo(const struct save *s, const struct beside *b, struct error *e)
+{
+	int err;
+
+	/* RAM's place in the file may be the new one, the old one, or in between. */
+	if (s->ram)
+		ram_hold(s->ram);
+	err = undo_held(s, b, e);
+	/* What failed may have been passing, and the snapshot is not whole until it is done. */
+	if (err)
+		err = undo_held(s, b, e);
+	if (err && s->ram && s->new.tail_offset != s->old.tail_offset)
+		ram_lose(s->ram);
+	if (s->ram)
+		ram_resume(s->ram);
+	return err;
+}
+
+/* Undo a save of before that could not be undone, or a journal that could not be removed. */
 static int finish_undo(const struct save *s, struct saved *out, struct error *e)
 {
 	struct beside b;
@@ -84,10 +115,16 @@ static int finish_undo(const struct save *s, struct saved *out, struct error *e)
 
 	if (err)
 		return err;
-	out->touched = journal_exists(&b) && s->fd_is_path;
-	if (journal_exists(&b))
-		err = s->fd_is_path ? journal_undo(&b, s->fd, e)
-				    : error_set(e, EIO, "there is a journal of another file");
+	if (s->fd_is_path && s->undo_first) {
+		out->touched = true;
+		err = save_undo(s, &b, e);
+		out->undo_first = err != 0;
+	} else if (s->fd_is_path && journal_exists(&b)) {
+		out->touched = true;
+		err = journal_undo(&b, s->fd, e);
+		if (err == -ENOENT)
+			err = 0; /* there was none, only no telling */
+	}
 	beside_close(&b);
 	return err;
 }
@@ -115,7 +152,7 @@ int save(const struct save *s, struct saved *out, struct error *e)
 		if (out->touched)
 			identity_get(job.fd, &job.identity);
 		err = (*ways)(&job, out, e);
-		if (err != -EOPNOTSUPP)
+		if (out->undo_first || err != -EOPNOTSUPP)
 			break;
 	}
 	return err;

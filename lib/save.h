@@ -49,6 +49,7 @@ struct save {
 	bool save_ram;     /* the pages written to RAM as well; the caller holds
 	                      writes to it */
 	bool replace;      /* in place only if there is no other way */
+	bool undo_first;   /* the save before failed, and could not be undone */
 };
 
 /* What a save did. */
@@ -58,6 +59,7 @@ struct saved {
 	                    exclusively, for the caller to close */
 	const char *way; /* for a person */
 	bool touched;    /* FD's file was written to, even if that was undone */
+	bool undo_first; /* for the next save; RAM is lost until then if it has moved */
 };
 
 /* The layout of OLD after its container got SIZE bytes (docs/format.md, "Room"). */
@@ -81,6 +83,12 @@ int save_shifting(const struct save *s, struct saved *out, struct error *e);
 
 /* For them: whether FD is, unchanged, what the snapshot's name stands for. */
 bool save_is_unchanged(const struct save *s, const struct beside *b);
+
+/*
+ * For them: put the old bytes back from the journal, and RAM's mapping.  Where
+ * that fails it is to be done before anything else.
+ */
+int save_undo(const struct save *s, const struct beside *b, struct error *e);
 
 /* For them: write the pages that were written to RAM to FD, RAM at the new tail. */
 int save_write_ram(const struct save *s, int fd);

@@ -194,25 +194,11 @@ static int write_changes(const struct save *s, const struct change *c)
 	return err ? err : io_sync(s->fd);
 }
 
-/* Back to the old snapshot.  Where that fails the journal stays. */
-static void take_back(const struct save *s, const struct beside *b)
-{
-	struct error ignored;
-	bool hold = s->ram && tail_moves(s);
-
-	if (hold)
-		ram_hold(s->ram);
-	journal_undo(b, s->fd, &ignored);
-	if (hold) {
-		ram_rebase(s->ram, s->fd, s->old.tail_offset, s->old.file_size, &ignored);
-		ram_resume(s->ram);
-	}
-}
-
 static int write_journalled(const struct save *s, const struct beside *b,
 			    const struct change *c, const struct journal_plan *p,
 			    struct saved *out, struct error *e)
 {
+	struct error ignored;
 	int err = journal_write(b, s->fd, p, e);
 
 	if (err)
@@ -227,8 +213,8 @@ static int write_journalled(const struct save *s, const struct beside *b,
 	}
 	if (!err)
 		err = journal_commit(b, e);
-	if (err)
-		take_back(s, b);
+	if (err && save_undo(s, b, &ignored))
+		out->undo_first = true;
 	return err;
 }
 

@@ -28,8 +28,10 @@ struct snapshot {
 	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
 	struct stat st;
 	struct identity identity;
+	bool identity_known;
 	struct layout layout;
 	const char *way; /* the last save went */
+	bool undo_first; /* the last save failed, and could not be undone */
 	struct container *container;
 	struct ram *ram;
 };
@@ -195,25 +197,56 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 			&s->ram, e);
 }
 
+static bool has_journal(const char *path)
+{
+	struct beside b;
+	bool found;
+
+	if (beside_open(path, &b, NULL))
+		return false;
+	found = journal_exists(&b);
+	beside_close(&b);
+	return found;
+}
+
+/* Open and lock the snapshot as the options ask, with no unfinished save in it. */
+static int open_recovered(struct snapshot *s, const struct snapshot_options *options,
+			  struct error *e)
+{
+	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
+	int tries, err, fd;
+
+	for (tries = 0;; tries++) {
+		err = save_recover(s->path, e);
+		if (err < 0)
+			return err;
+		if (err > 0 && options->tell)
+			options->tell("a save was interrupted: it has been undone, the snapshot is as before it");
+		if (options->access == SNAPSHOT_LOOK)
+			return open_plain(s->path, O_RDONLY, e);
+		fd = open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH, e);
+		/* Somebody had it locked when it was to be recovered, and not any more. */
+		if (fd < 0 || !has_journal(s->path))
+			return fd;
+		close(fd);
+		if (tries == LOCK_TRIES)
+			return error_set(e, EBUSY, "a save was interrupted and can't be undone while others have the snapshot open");
+		pause_briefly();
+	}
+}
+
 static int open_file(struct snapshot *s, const struct snapshot_options *options,
 		     struct error *e)
 {
-	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
-	int err = save_recover(s->path, e);
+	int err;
 
-	if (err < 0)
-		return err;
-	if (err > 0 && options->tell)
-		options->tell("a save was interrupted: it has been undone, the snapshot is as before it");
-	if (options->access == SNAPSHOT_LOOK)
-		s->fd = open_plain(s->path, O_RDONLY, e);
-	else
-		s->fd = open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH, e);
+	s->fd = open_recovered(s, options, e);
 	if (s->fd < 0)
 		return s->fd;
 	err = identity_get(s->fd, &s->identity);
 	if (err)
 		return error_set(e, -err, "%s", strerror(-err));
+	s->identity_known = true;
 	if (fstat(s->fd, &s->st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
 	if (s->st.st_size == 0)
@@ -237,15 +270,11 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 static bool is_settled(const struct snapshot *s)
 {
 	struct identity now = { 0 };
-	struct beside b;
-	bool settled;
 
-	if (s->fd < 0 || beside_open(s->path, &b, NULL))
+	if (s->fd < 0)
 		return true; /* it failed for another reason */
-	settled = !journal_exists(&b) && !identity_get(s->fd, &now) &&
-		  identity_equal(&now, &s->identity) && has_name(s->fd, s->path);
-	beside_close(&b);
-	return settled;
+	return !has_journal(s->path) && !identity_get(s->fd, &now) &&
+	       identity_equal(&now, &s->identity) && has_name(s->fd, s->path);
 }
 
 static int open_once(const char *path, const struct snapshot_options *options,
@@ -365,7 +394,7 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		  struct error *e)
 {
 	struct buffer container = { 0 };
-	struct saved saved = { .fd = -1 };
+	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
 	struct save job = {
 		.path = s->target,
 		.fd = s->fd,
@@ -376,6 +405,7 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
 		.save_ram = with_ram && snapshot_has_ram_inside(s),
 		.replace = s->replace,
+		.undo_first = s->undo_first,
 	};
 	int err;
 
@@ -385,6 +415,9 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		return error_set(e, ENOMEM, "%s: out of memory", s->target);
 	}
 	job.new = layout_next(&s->layout, container.size);
+	/* It could not be had after the last save; nobody else may have the lock. */
+	if (!s->identity_known)
+		s->identity_known = identity_get(s->fd, &job.identity) == 0;
 	if (job.save_ram)
 		ram_hold_writes(job.ram);
 	err = save(&job, &saved, e);
@@ -392,9 +425,10 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		adopt(s, &job, &saved);
 	if (job.save_ram)
 		ram_resume_writes(job.ram);
+	s->undo_first = saved.undo_first;
 	/* Not else: what another program did must stay noticed. */
-	if (!err || saved.touched)
-		identity_get(s->fd, &s->identity);
+	if (!err || saved.touched || !s->identity_known)
+		s->identity_known = identity_get(s->fd, &s->identity) == 0;
 	buffer_free(&container);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }

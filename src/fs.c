@@ -419,8 +419,10 @@ static void read_ram(fuse_req_t req, struct ram *ram, size_t size, uint64_t offs
 {
 	uint64_t left = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
 
-	if (ram_view(ram, size < left ? size : left, offset, reply_pieces, req))
-		fuse_reply_err(req, ENOMEM);
+	int err = ram_view(ram, size < left ? size : left, offset, reply_pieces, req);
+
+	if (err)
+		fuse_reply_err(req, -err);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,

@@ -124,6 +124,11 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 	return snapshot_open(o->snapshot, &options, out, e);
 }
 
+static uint64_t half_of_memory(void)
+{
+	return (uint64_t)sysconf(_SC_PHYS_PAGES) / 2 * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static void fs_init(struct fs *fs, const struct options *o, struct snapshot *snapshot)
 {
 	*fs = (struct fs){
@@ -138,8 +143,8 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	fs->mount.policy = o->scratch || o->read_only ? SAVE_NEVER
 			   : o->sync_at_end	      ? SAVE_ON_SYNC
 						      : SAVE_AT_ONCE;
-	if (fs->mount.ram && o->ram_limit_text)
-		ram_set_limit(fs->mount.ram, o->ram_limit);
+	if (fs->mount.ram)
+		ram_set_limit(fs->mount.ram, o->ram_limit_text ? o->ram_limit : half_of_memory());
 	fs->mount.save_ram = o->save_ram;
 	fs->mount.verbose = o->debug;
 	fs->mount.report = report;

@@ -201,13 +201,35 @@ WAYS = ("default", "replace", "linked")
 
 # ---- the driver -------------------------------------------------------------
 
-class Driver:
-    """The driver as a process; it is killed at the end of the block."""
+# The system calls of a command: all their names from the program's start up to
+# the answer, for that's how strace counts; and the first that belongs to it.
+Calls = collections.namedtuple("Calls", "names start")
 
-    def __init__(self, short=None, prefix=(), program=DRIVER):
+# As different machines call the driver's access(2).
+MARK = ("access", "faccessat", "faccessat2")
+
+
+class Driver:
+    """The driver as a process; it is ended at the end of the block.
+
+    WATCH names the system calls that are traced, INJECT what happens at them, as
+    strace takes it.
+    """
+
+    def __init__(self, short=None, watch=(), inject=(), prefix=(), program=DRIVER):
         env = dict(os.environ)
         if short:
             env["SAVE_DRIVER_SHORT"] = str(short)
+        self.out = None
+        if watch:
+            self.out = tempfile.NamedTemporaryFile()
+            names = ",".join(watch if "all" in watch else [*watch, *("?" + m for m in MARK)])
+            # It stops at what is traced only, which is quick, but then sends no signals.
+            quick = [] if any("signal=" in i for i in inject) else ["--seccomp-bpf"]
+            prefix = ["strace", "-f", *quick, "-o", self.out.name, "-e", "trace=" + names,
+                      *(w for i in inject for w in ("-e", "inject=" + i))]
+        self.injecting = bool(inject)
+        self.fds = None  # descriptors that were open once
         self.process = subprocess.Popen([*prefix, program], env=env, bufsize=0,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -215,10 +237,16 @@ class Driver:
         return self
 
     def __exit__(self, *exc):
-        self.process.kill()
-        self.process.wait()
+        # Its end, or its tracer's, as which it would end too, were it stuck.
         self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
+        if self.out:
+            self.out.close()
 
     def ask(self, line):
         """The answer; "" from one that died."""
@@ -239,29 +267,42 @@ class Driver:
         require(answer.startswith("ok"), "%.60s: %s" % (line, answer or "the driver died"))
         return answer[3:]
 
-    def disturbed(self, line, *injections):
-        """The answer to LINE, and the names of the system calls that strace saw."""
-        names = {i.split(":")[0] for i in injections}
-        args = ["-e", "trace=" + ",".join(names or ["all"])]
-        for i in injections:
-            args += ["-e", "inject=" + i]
-        with tempfile.NamedTemporaryFile() as out:
-            # Attached for one command, so that calls are counted from its start.
-            strace = subprocess.Popen(["strace", "-o", out.name, *args,
-                                       "-p", str(self.process.pid)],
-                                      stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-            try:
-                said = strace.stderr.readline().decode()
-                require("attached" in said, "strace: " + said)
-                answer = self.ask(line)
-            finally:
-                strace.terminate()
-                strace.wait()
-                strace.stderr.close()
-            lines = out.read().decode(errors="replace").splitlines()
-        if answer and injections and not any("(INJECTED)" in t for t in lines):
-            raise Failed("nothing was injected: " + " ".join(injections))
-        return answer, [m.group(1) for m in map(re.compile(r"(\w+)\(").match, lines) if m]
+    def keeps_descriptors(self):
+        now = self.tell("fds")
+        require(now == self.fds, "descriptors: %s, then %s" % (self.fds, now))
+
+    def ask_marked(self, line):
+        """The answer, with whatever is injected injected into this command."""
+        self.tell("mark begin")
+        answer = self.ask(line)
+        if answer:
+            self.tell("mark end")
+        if answer and self.injecting:
+            _, names, injected = self.trace()
+            require(injected and names, "nothing was injected")
+        return answer
+
+    def trace(self):
+        """Names of calls before the mark "begin"; up to "end"; of those, what had an error injected."""
+        with open(self.out.name, errors="replace") as f:
+            lines = f.read().splitlines()
+        calls = [(m.group(1), t) for m, t in
+                 ((re.match(r"\d+ +(\w+)\(", t), t) for t in lines) if m]
+        marks = [i for i, (name, t) in enumerate(calls) if name in MARK and '"/mark/' in t]
+        before, after = calls[:marks[0]], calls[marks[0] + 1:marks[1] if len(marks) > 1 else None]
+        require(not any("(INJECTED)" in t for _, t in before), "injected too early")
+        return ([name for name, _ in before], [name for name, _ in after],
+                [name for name, t in after if "(INJECTED)" in t])
+
+    def calls(self):
+        """Those of the command that was asked with marks."""
+        before, names, _ = self.trace()
+        # The answer to the mark comes first, that to the command ends it.
+        end = len(names) - names[::-1].index("write")
+        unknown = set(names) - set(ERRORS) - NEVER_FAILS
+        require(not unknown, "no errors are listed here for " + " ".join(unknown))
+        first = names.index("read") + 1
+        return Calls(before + names[:end], len(before) + first)
 
 
 # ---- scenarios --------------------------------------------------------------
@@ -314,11 +355,12 @@ class Case:
             os.link(self.path, os.path.join(folder, LINK))
 
     @contextlib.contextmanager
-    def opened(self):
-        with Driver(self.scenario.short) as d:
+    def opened(self, watch=(), inject=(), **others):
+        with Driver(others.pop("short", self.scenario.short), watch, inject, **others) as d:
             d.tell("open %s %s" % (self.path, "replace" if self.scenario.way == "replace" else ""))
             for line in self.scenario.prepare:
                 d.tell(line)
+            d.fds = d.tell("fds")
             yield d
 
     def holds(self, *images):
@@ -384,53 +426,50 @@ class Case:
 def plain(scenario):
     """Undisturbed, with short reads and writes too."""
     for short in (None, 1, 7, 511, 4096):
-        with scenario.case() as c:
-            with Driver(short) as d:
-                d.tell("open %s %s" % (c.path, "replace" if scenario.way == "replace" else ""))
-                for line in scenario.prepare:
-                    d.tell(line)
-                before = d.tell("fds")
-                answer = d.ask(scenario.line)
-                require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
-                require(answer == "ok", "%s: %s" % (scenario.line[:40], answer))
-                require(d.tell("way") == scenario.expected_way(), "saved " + d.tell("way"))
-                c.holds(scenario.new)
-                c.clean()
-                c.goes_on(d, scenario.new)
+        with scenario.case() as c, c.opened(short=short) as d:
+            d.tell(scenario.line)
+            require(d.tell("way") == scenario.expected_way(), "saved " + d.tell("way"))
+            d.keeps_descriptors()
+            c.holds(scenario.new)
+            c.clean()
+            c.goes_on(d, scenario.new)
 
 
 def plain_calls(scenario):
-    with scenario.case() as c, c.opened() as d:
-        _, calls = d.disturbed(scenario.line)
-    return until_answer(calls)
-
-
-def until_answer(calls):
-    unknown = set(calls) - set(ERRORS) - NEVER_FAILS
-    require(not unknown, "no errors are listed here for %s" % " ".join(unknown))
-    return calls[:calls.index("write") + 1]
+    with scenario.case() as c, c.opened(["all"]) as d:
+        require(d.ask_marked(scenario.line).startswith("ok"), "it can't be saved")
+        return d.calls()
 
 
 def nth(calls, i):
     """NAME:N, N what number of its name the call at I is."""
-    return "%s:%d" % (calls[i], calls[:i + 1].count(calls[i]))
+    return "%s:%d" % (calls.names[i], calls.names[:i + 1].count(calls.names[i]))
 
 
 def at(calls, i, what):
+    """To watch and to inject WHAT at the call at I, once."""
     name, n = nth(calls, i).split(":")
-    return "%s:%s:when=%s" % (name, what, n)
+    return [name], ["%s:%s:when=%s" % (name, what, n)]
 
 
-def dead_from(calls, i):
-    return ["%s:error=EIO:when=%d+" % (name, calls[:i].count(name) + 1) for name in DISK]
+def dead_from(calls, i, until=None):
+    """To watch and to inject a disk's death at the call at I, up to the last of the names UNTIL."""
+    inject = []
+    for name in DISK:
+        first = calls.names[:i].count(name) + 1
+        last = until.count(name) if until else ""
+        if not until or last >= first:
+            inject.append("%s:error=EIO:when=%d%s" % (name, first, "..%d" % last if until else "+"))
+    return DISK, inject
 
 
 def candidates(calls):
-    return [i for i, name in enumerate(calls) if name not in ("read", "write")]
+    return [i for i in range(calls.start, len(calls.names))
+            if calls.names[i] not in ("read", "write")]
 
 
 def faults(calls):
-    return [(i, e) for i in candidates(calls) for e in ERRORS.get(calls[i], "").split()]
+    return [(i, e) for i in candidates(calls) for e in ERRORS.get(calls.names[i], "").split()]
 
 
 def few(cases):
@@ -445,21 +484,20 @@ def fault(scenario, calls, i, error):
 
 
 def run_fault(scenario, calls, i, error, recover):
-    with scenario.case() as c, c.opened() as d:
-        before = d.tell("fds")
-        answer, _ = d.disturbed(scenario.line, at(calls, i, "error=" + error))
+    with scenario.case() as c, c.opened(*at(calls, i, "error=" + error)) as d:
+        answer = d.ask_marked(scenario.line)
         require(answer, "the driver died")
-        done = answer == "ok"
-        if error == "EINTR" and calls[i] in RESTARTED:
+        done = answer.startswith("ok")
+        if error == "EINTR" and calls.names[i] in RESTARTED:
             require(done, answer)
-        elif calls[i] == "fsync":
+        elif calls.names[i] == "fsync":
             # What else is ignored is seen in the bytes, this is not.
             require(not done, "a failed fsync was ignored")
         now = c.holds(scenario.new if done else scenario.old)
         left = c.beside()
         # What can't be removed has to stay, until something else can do it.
-        c.clean(*[LEFT] * (calls[i] == "unlinkat"))
-        require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
+        c.clean(*[LEFT] * (calls.names[i] == "unlinkat"))
+        d.keeps_descriptors()
         if recover:
             d.tell("close")
             c.recovers(now)
@@ -474,36 +512,53 @@ def run_fault(scenario, calls, i, error, recover):
 
 def dead(scenario, calls, i):
     with scenario.case() as c:
-        with c.opened() as d:
-            answer, _ = d.disturbed(scenario.line, *dead_from(calls, i))
+        with c.opened(*dead_from(calls, i)) as d:
+            answer = d.ask_marked(scenario.line)
             require(answer, "the driver died")
-        c.recovers(scenario.new, *[scenario.old] * (answer != "ok"))
+        c.recovers(scenario.new, *[scenario.old] * (not answer.startswith("ok")))
+
+
+def until_dead(scenario, calls, i):
+    """The names of all calls up to the answer of a save on a disk that dies."""
+    with scenario.case() as c, c.opened(*dead_from(calls, i)) as d:
+        d.ask_marked(scenario.line)
+        before, names, _ = d.trace()
+        return before + names
 
 
 def back(scenario, calls, i):
     """The program lives on and the disk too."""
-    with scenario.case() as c, c.opened() as d:
-        before = d.tell("fds")
-        answer, _ = d.disturbed(scenario.line, *dead_from(calls, i))
+    until = until_dead(scenario, calls, i)
+    with scenario.case() as c, c.opened(*dead_from(calls, i, until)) as d:
+        answer = d.ask_marked(scenario.line)
         require(answer, "the driver died")
-        require(d.tell("fds") == before, "descriptors: %s, then %s" % (before, d.tell("fds")))
+        done = answer.startswith("ok")
+        d.keeps_descriptors()
         # RAM stays what it is, wherever in the file it may be now.
         pokes = [(7000, b"meanwhile")] if scenario.old.ram_offset is not None else []
+        lost = []
         for line in poke_lines(pokes):
-            d.tell(line)
-        if answer != "ok":
+            told = d.ask(line)
+            # RAM that was on the move is not to be had before that is undone.
+            if told.startswith("error %d" % errno.EIO) and scenario.edit == "grows":
+                lost.append(line)
+            else:
+                require(told == "ok", "%s: %s" % (line, told))
+        if not done:
             again = d.ask(scenario.line)
             # Only a name that was taken, and could not be given back, may end it.
-            if (again.startswith("error %d " % errno.ESTALE) and calls[i] == "fsync"
-                    and "renameat2" in calls[:i]):
+            if (again.startswith("error %d " % errno.ESTALE) and calls.names[i] == "fsync"
+                    and "renameat2" in calls.names[:i]):
                 c.recovers(scenario.old, scenario.new)
                 return
             require(again.startswith("ok"), "%.40s: %s" % (scenario.line, again))
+        for line in lost:
+            d.tell(line)
         now = scenario.new
-        if scenario.edit == "ram" and answer != "ok":
+        if scenario.edit == "ram" and not done:
             now = now.poked(pokes)
         c.holds(now)
-        c.clean(*[LEFT] * (answer == "ok"))
+        c.clean(*[LEFT] * done)
         if pokes:
             d.tell("save-ram")
             now = now.poked(pokes)
@@ -512,49 +567,40 @@ def back(scenario, calls, i):
 
 
 def kill_save(c, calls, i):
-    with c.opened() as d:
-        answer, _ = d.disturbed(c.scenario.line, at(calls, i, "signal=KILL"))
-        require(not answer, "it was not killed")
+    with c.opened(*at(calls, i, "signal=KILL")) as d:
+        require(not d.ask_marked(c.scenario.line), "it was not killed")
 
 
 def kill(scenario, calls, i):
     with scenario.case() as c:
         kill_save(c, calls, i)
         # Killed while it answers, it has saved.
-        c.recovers(scenario.new, *[scenario.old] * (calls[i] != "write"))
-
-
-@contextlib.contextmanager
-def started(scenario):
-    with Driver(scenario.short) as d:
-        # An answer says that it has been loaded, which is not to be disturbed.
-        d.tell("fds")
-        yield d
+        c.recovers(scenario.new, *[scenario.old] * (calls.names[i] != "write"))
 
 
 def recovery_calls(scenario, calls, i, how):
     with scenario.case() as c:
         kill_save(c, calls, i)
-        with started(scenario) as d:
-            return until_answer(d.disturbed("%s %s" % (how, c.path))[1])
+        with Driver(scenario.short, ["all"]) as d:
+            d.ask_marked("%s %s" % (how, c.path))
+            return d.calls()
 
 
 def recover_kill(scenario, calls, i, inner, j):
     with scenario.case() as c:
         kill_save(c, calls, i)
-        with started(scenario) as d:
-            answer, _ = d.disturbed("look " + c.path, at(inner, j, "signal=KILL"))
-            require(not answer, "it was not killed")
+        with Driver(scenario.short, *at(inner, j, "signal=KILL")) as d:
+            require(not d.ask_marked("look " + c.path), "it was not killed")
         c.recovers(scenario.old, scenario.new)
 
 
 def recover_fault(scenario, calls, i, how, inner, j, error):
     with scenario.case() as c:
         kill_save(c, calls, i)
-        with started(scenario) as d:
-            answer, _ = d.disturbed("%s %s" % (how, c.path), at(inner, j, "error=" + error))
+        with Driver(scenario.short, *at(inner, j, "error=" + error)) as d:
+            answer = d.ask_marked("%s %s" % (how, c.path))
             require(answer, "the driver died")
-            if answer == "ok":
+            if answer.startswith("ok"):
                 # Who may use it from now on must not find half a save.
                 now = c.holds(scenario.old, scenario.new)
                 c.clean(LEFT)
@@ -593,7 +639,7 @@ def full(scenario, rooms):
                 os.truncate(filler, max(0, os.stat(filler).st_size - room * reader.PAGE))
                 settle(scenario.root)
                 answer = d.ask(scenario.line)
-                done = answer == "ok"
+                done = answer.startswith("ok")
                 if not done:
                     refused += 1
                     require(answer.startswith("error %d " % errno.ENOSPC), answer or "the driver died")
@@ -620,7 +666,7 @@ def refused(d, line, *codes):
 def read_only(scenario):
     """Half a save can't be undone, and must not be taken for a snapshot."""
     calls = plain_calls(scenario)
-    written = max(i for i, name in enumerate(calls) if name == "pwrite64")
+    written = max(i for i, name in enumerate(calls.names) if name == "pwrite64")
     with scenario.case() as c:
         kill_save(c, calls, written + 1)
         remount(scenario.root, "ro")
@@ -734,10 +780,10 @@ def sample(rng, cases, n=SAMPLE):
 
 def states(calls):
     """The calls to be killed at so that the disk is in each kind of state."""
-    changes = [i for i, name in enumerate(calls) if name in CHANGES]
+    changes = [i for i in candidates(calls) if calls.names[i] in CHANGES]
     # Of a row of writes, the first and the last.
     ends = [row[end] for _, row in
-            ((k, list(g)) for k, g in itertools.groupby(changes, lambda i: calls[i]))
+            ((k, list(g)) for k, g in itertools.groupby(changes, lambda i: calls.names[i]))
             for end in (0, -1)]
     return sorted({i + 1 for i in ends})
 
@@ -757,11 +803,11 @@ def run_all(scenario, rng):
         attempt(scenario, " plain", plain)
     for i, error in sample(rng, faults(calls), 3 * SAMPLE):
         attempt(scenario, " fault %s %s" % (nth(calls, i), error), fault, calls, i, error)
-    disk = [i for i in candidates(calls) if calls[i] in DISK]
+    disk = [i for i in candidates(calls) if calls.names[i] in DISK]
     for i in sample(rng, disk):
         attempt(scenario, " dead " + nth(calls, i), dead, calls, i)
         attempt(scenario, " back " + nth(calls, i), back, calls, i)
-    for i in sample(rng, [*candidates(calls), len(calls) - 1]):
+    for i in sample(rng, [*candidates(calls), len(calls.names) - 1]):
         attempt(scenario, " kill " + nth(calls, i), kill, calls, i)
     hows = ("look",) if scenario.short else ("look", "open")
     for i, how in sample(rng, list(itertools.product(states(calls), hows))):
