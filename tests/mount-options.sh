@@ -4,7 +4,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 require fuse
-require cmd pgrep xxd
+require cmd jq pgrep xxd
 
 # Each case has a folder of its own, so that what is left beside a snapshot is seen.
 fresh() {
@@ -139,6 +139,24 @@ unmount
 same "RAM in the snapshot" written "$(ram_written "$snap" $((at + 6000)))"
 saved num_cpus 9
 beside snap
+
+say "# a thousand edits are one save"
+fresh
+tail -c 1048576 "$snap" >"$tmp/case/ram"
+"$SMSNAP" dump "$snap" |
+	jq '.listeners = [range(1000) | {cid: 3, peer_port: ., vm_port: ., family: 2, socktype: 1, inet_port: 1}]' |
+	"$SMSNAP" build - -o "$tmp/case/many" --ram "$tmp/case/ram"
+mount_fg -d -o save=sync "$tmp/case/many"
+for ((n = 0; n < 1000; n++)); do
+	echo $((n + 2)) >"$mnt/listeners/$n/inet_port"
+done
+same "saves before sync" 0 "$(grep -c '^smfs: saved ' "$tmp/daemon.err" || true)"
+works sync "$mnt"
+same "saves after sync" 1 "$(grep -c '^smfs: saved ' "$tmp/daemon.err")"
+same "ports in the snapshot" "$(seq 2 1001 | sha256sum)" \
+	"$("$SMSNAP" dump "$tmp/case/many" | jq '.listeners[].inet_port' | sha256sum)"
+unmount
+same "saves after the end" 1 "$(grep -c '^smfs: saved ' "$tmp/daemon.err")"
 
 say "# ram_limit= and ram=direct"
 fresh

@@ -265,8 +265,15 @@ class Driver:
 
     def tell(self, line):
         answer = self.ask(line)
-        require(answer.startswith("ok"), "%.60s: %s" % (line, answer or "the driver died"))
+        require(answer.startswith("ok"), "%.60s: %s" % (line, answer or self.death()))
         return answer[3:]
+
+    def death(self):
+        text = "the driver died, status %d" % self.process.wait(PATIENCE)
+        if self.out:
+            with open(self.out.name, errors="replace") as f:
+                text += "; trace: " + " / ".join(f.read().splitlines()[-2:])
+        return text
 
     def keeps_descriptors(self):
         now = self.tell("fds")
@@ -487,7 +494,7 @@ def fault(scenario, calls, i, error):
 def run_fault(scenario, calls, i, error, recover):
     with scenario.case() as c, c.opened(*at(calls, i, "error=" + error)) as d:
         answer = d.ask_marked(scenario.line)
-        require(answer, "the driver died")
+        require(answer, answer or d.death())
         done = answer.startswith("ok")
         if error == "EINTR" and calls.names[i] in RESTARTED:
             require(done, answer)
@@ -515,7 +522,7 @@ def dead(scenario, calls, i):
     with scenario.case() as c:
         with c.opened(*dead_from(calls, i)) as d:
             answer = d.ask_marked(scenario.line)
-            require(answer, "the driver died")
+            require(answer, answer or d.death())
         c.recovers(scenario.new, *[scenario.old] * (not answer.startswith("ok")))
 
 
@@ -532,7 +539,7 @@ def back(scenario, calls, i):
     until = until_dead(scenario, calls, i)
     with scenario.case() as c, c.opened(*dead_from(calls, i, until)) as d:
         answer = d.ask_marked(scenario.line)
-        require(answer, "the driver died")
+        require(answer, answer or d.death())
         done = answer.startswith("ok")
         d.keeps_descriptors()
         # RAM stays what it is, wherever in the file it may be now.
@@ -600,7 +607,7 @@ def recover_fault(scenario, calls, i, how, inner, j, error):
         kill_save(c, calls, i)
         with Driver(scenario.short, *at(inner, j, "error=" + error)) as d:
             answer = d.ask_marked("%s %s" % (how, c.path))
-            require(answer, "the driver died")
+            require(answer, answer or d.death())
             if answer.startswith("ok"):
                 # Who may use it from now on must not find half a save.
                 now = c.holds(scenario.old, scenario.new)
@@ -643,7 +650,7 @@ def full(scenario, rooms):
                 done = answer.startswith("ok")
                 if not done:
                     refused += 1
-                    require(answer.startswith("error %d " % errno.ENOSPC), answer or "the driver died")
+                    require(answer.startswith("error %d " % errno.ENOSPC), answer or d.death())
                 c.holds(scenario.new if done else scenario.old)
                 c.clean()
             finally:
