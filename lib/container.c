@@ -7,6 +7,14 @@
 #include "container_parts.h"
 #include "le.h"
 
+void edit_free(struct edit *edit)
+{
+	if (!edit)
+		return;
+	buffer_free(&edit->wire);
+	free(edit);
+}
+
 void container_free(struct container *c)
 {
 	size_t i;
@@ -118,6 +126,64 @@ static struct node list_element(const struct container *c, struct node list, uin
 	for (i = index % MARK_EVERY; i > 0; i--)
 		at = container_node_end(c, element, at);
 	return (struct node){ element, at };
+}
+
+size_t container_find_edit(const struct container *c, uint64_t offset)
+{
+	size_t low = 0, high = c->edit_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (c->edits[middle]->offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The edit in force for N, or null.  Views share their offset with a leaf. */
+static const struct edit *edit_of(const struct container *c, struct node n)
+{
+	enum kind kind = container_row(c, n)->kind;
+	size_t i = container_find_edit(c, n.offset);
+
+	if (kind == TAG || kind == RAW || i == c->edit_count || c->edits[i]->offset != n.offset)
+		return NULL;
+	return c->edits[i];
+}
+
+struct value container_value(const struct container *c, struct node n)
+{
+	const struct edit *edit = edit_of(c, n);
+
+	return value_decode(container_row(c, n), edit ? edit->wire.bytes : c->bytes + n.offset);
+}
+
+uint64_t container_mem_size(const struct container *c)
+{
+	struct node n;
+
+	if (container_lookup(c, container_root(), "mem_size", &n))
+		return 0;
+	return le_get(container_value(c, n).bytes, 8);
+}
+
+bool container_mtime(const struct container *c, struct node n, struct timespec *t)
+{
+	const struct edit *edit = edit_of(c, n);
+
+	if (edit)
+		*t = edit->when;
+	return edit != NULL;
+}
+
+uint64_t container_version(const struct container *c, struct node n)
+{
+	const struct edit *edit = edit_of(c, n);
+
+	return edit ? edit->version : 0;
 }
 
 static bool is_there(const struct container *c, struct node n)

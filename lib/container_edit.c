@@ -1,69 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Values of leaves, their edits, and the container with them in it. */
+/* Edits in the making and in force, and the container with them in it. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "container_parts.h"
 #include "le.h"
-
-/* The first edit at or after OFFSET, as an index. */
-static size_t find_edit(const struct container *c, uint64_t offset)
-{
-	size_t low = 0, high = c->edit_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (c->edits[middle]->offset < offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-/* The edit in force for N, or null.  Views share their offset with a leaf. */
-static const struct edit *edit_of(const struct container *c, struct node n)
-{
-	enum kind kind = container_row(c, n)->kind;
-	size_t i = find_edit(c, n.offset);
-
-	if (kind == TAG || kind == RAW || i == c->edit_count || c->edits[i]->offset != n.offset)
-		return NULL;
-	return c->edits[i];
-}
-
-struct value container_value(const struct container *c, struct node n)
-{
-	const struct edit *edit = edit_of(c, n);
-
-	return value_decode(container_row(c, n), edit ? edit->wire.bytes : c->bytes + n.offset);
-}
-
-uint64_t container_mem_size(const struct container *c)
-{
-	struct node n;
-
-	if (container_lookup(c, container_root(), "mem_size", &n))
-		return 0;
-	return le_get(container_value(c, n).bytes, 8);
-}
-
-bool container_mtime(const struct container *c, struct node n, struct timespec *t)
-{
-	const struct edit *edit = edit_of(c, n);
-
-	if (edit)
-		*t = edit->when;
-	return edit != NULL;
-}
-
-uint64_t container_version(const struct container *c, struct node n)
-{
-	const struct edit *edit = edit_of(c, n);
-
-	return edit ? edit->version : 0;
-}
 
 struct edit *edit_new(const struct container *c, struct node n, const struct value *v,
 		      struct timespec when)
@@ -83,17 +24,9 @@ struct edit *edit_new(const struct container *c, struct node n, const struct val
 	return edit;
 }
 
-void edit_free(struct edit *edit)
-{
-	if (!edit)
-		return;
-	buffer_free(&edit->wire);
-	free(edit);
-}
-
 bool edit_is_change(const struct container *c, const struct edit *edit)
 {
-	size_t i = find_edit(c, edit->offset);
+	size_t i = container_find_edit(c, edit->offset);
 	const uint8_t *bytes = c->bytes + edit->offset;
 	uint64_t size = edit->old_size;
 
@@ -121,7 +54,7 @@ int container_reserve(struct container *c)
 
 void container_apply(struct container *c, struct edit *edit)
 {
-	size_t i = find_edit(c, edit->offset);
+	size_t i = container_find_edit(c, edit->offset);
 
 	edit->version = ++c->version;
 	if (i < c->edit_count && c->edits[i]->offset == edit->offset) {
@@ -169,7 +102,7 @@ static void encode_range(const struct container *c, uint64_t at, uint64_t end,
 {
 	size_t i;
 
-	for (i = find_edit(c, at); i < c->edit_count && c->edits[i]->offset < end; i++) {
+	for (i = container_find_edit(c, at); i < c->edit_count && c->edits[i]->offset < end; i++) {
 		const struct edit *edit = c->edits[i];
 
 		if (pending && pending->offset <= edit->offset) {
@@ -210,7 +143,7 @@ uint64_t container_raw_size(const struct container *c, struct node n)
 	uint64_t size = end - n.offset;
 	size_t i;
 
-	for (i = find_edit(c, n.offset); i < c->edit_count && c->edits[i]->offset < end; i++)
+	for (i = container_find_edit(c, n.offset); i < c->edit_count && c->edits[i]->offset < end; i++)
 		size += c->edits[i]->wire.size - c->edits[i]->old_size;
 	return size;
 }

@@ -39,4 +39,7 @@ struct container {
 /* Where the node of PLACE at AT ends; its bytes were decoded. */
 uint64_t container_node_end(const struct container *c, unsigned place, uint64_t at);
 
+/* The first edit at or after OFFSET, as an index. */
+size_t container_find_edit(const struct container *c, uint64_t offset);
+
 #endif
