@@ -2,14 +2,18 @@
 #include "ram.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "guard.h"
+#include "io.h"
 #include "region.h"
 
 struct ram {
@@ -22,6 +26,10 @@ struct ram {
 	_Atomic uint64_t written_pages;
 	uint64_t limit; /* of them */
 	bool lost;      /* what is not written is not to be had */
+	bool cloned;    /* FD is a private copy: the copy-on-write is its filesystem's */
+	_Atomic bool unsaved;       /* cloned: was written since the last save began */
+	_Atomic bool saving;        /* cloned: and before that, if it has not ended */
+	_Atomic int64_t written_at; /* nanoseconds since the epoch; 0: never */
 	pthread_mutex_t copy_up; /* while a page becomes ours */
 	pthread_rwlock_t writes; /* read-locked by writes */
 	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
@@ -66,6 +74,29 @@ static void init_lock(pthread_rwlock_t *lock)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
+}
+
+/*
+ * A clone is written by others: the file's time tells that it was.  This is the one
+ * that it is given when that has been noticed, which no write gives it.
+ */
+static const struct timespec NOTICED[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 0 } };
+
+static int64_t nanoseconds(struct timespec t)
+{
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static void notice_writes(struct ram *r)
+{
+	struct stat st;
+
+	if (!r->cloned || fstat(r->fd, &st) < 0 || nanoseconds(st.st_mtim) == 0)
+		return;
+	r->unsaved = true;
+	r->written_at = nanoseconds(st.st_mtim);
+	/* Should this fail, it is noticed again: a save more than needed, no less. */
+	futimens(r->fd, NOTICED);
 }
 
 int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
@@ -128,13 +159,98 @@ void ram_close(struct ram *r)
 	free(r);
 }
 
+static bool is_unsupported(int code)
+{
+	return code == EOPNOTSUPP || code == EXDEV || code == EINVAL || code == ENOTTY ||
+	       code == ENOSYS;
+}
+
+static int clone_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t size)
+{
+	struct file_clone_range range = {
+		.src_fd = from, .src_offset = from_offset, .src_length = size,
+		.dest_offset = to_offset
+	};
+
+	while (ioctl(to, FICLONERANGE, &range) < 0)
+		if (errno != EINTR)
+			return is_unsupported(errno) ? -EOPNOTSUPP : -errno;
+	return 0;
+}
+
+/* With all held. */
+static int become_clone(struct ram *r, int fd, struct error *e)
+{
+	void *p;
+	int err;
+
+	err = clone_range(r->fd, r->offset, fd, 0, r->size);
+	if (err)
+		return error_set(e, -err, "cannot clone RAM: %s", strerror(-err));
+	if (futimens(fd, NOTICED) < 0)
+		return error_set(e, errno, "cannot set a time: %s", strerror(errno));
+	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (p == MAP_FAILED)
+		return error_set(e, errno, "cannot map the clone of RAM: %s", strerror(errno));
+	madvise(p, r->size, MADV_DONTDUMP);
+	munmap(r->base, r->size);
+	close(r->fd);
+	r->base = p;
+	r->fd = fd;
+	r->offset = 0;
+	r->cloned = true;
+	return 0;
+}
+
+int ram_clone(struct ram *r, int fd, struct error *e)
+{
+	int err;
+
+	ram_hold_writes(r);
+	ram_hold(r);
+	if (r->cloned || r->written_pages || r->lost)
+		err = error_set(e, EBUSY, "RAM is in use already");
+	else
+		err = become_clone(r, fd, e);
+	ram_resume(r);
+	ram_resume_writes(r);
+	return err;
+}
+
+int ram_clone_fd(const struct ram *r)
+{
+	return r->cloned ? r->fd : -1;
+}
+
+int ram_keep_size(struct ram *r)
+{
+	struct stat st;
+
+	if (!r->cloned || fstat(r->fd, &st) < 0 || (uint64_t)st.st_size <= r->size)
+		return 0;
+	io_truncate(r->fd, r->size);
+	return -EPERM;
+}
+
+int ram_clone_to(struct ram *r, int fd, uint64_t offset)
+{
+	return r->cloned ? clone_range(r->fd, 0, fd, offset, r->size) : -EOPNOTSUPP;
+}
+
 void ram_hold_writes(struct ram *r)
 {
 	pthread_rwlock_wrlock(&r->writes);
+	/* What is written from here on is noticed after what is saved. */
+	notice_writes(r);
+	r->saving = r->unsaved;
+	r->unsaved = false;
 }
 
 void ram_resume_writes(struct ram *r)
 {
+	if (r->saving)
+		r->unsaved = true;
+	r->saving = false;
 	pthread_rwlock_unlock(&r->writes);
 }
 
@@ -150,14 +266,17 @@ void ram_resume(struct ram *r)
 
 void ram_lose(struct ram *r)
 {
-	r->lost = true;
+	r->lost = !r->cloned;
 }
 
 int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e)
 {
 	void *p;
-	int err = cow_map_ram(fd, offset, r->size, file_len, MAP_NORESERVE, &p, e);
+	int err;
 
+	if (r->cloned)
+		return 0;
+	err = cow_map_ram(fd, offset, r->size, file_len, MAP_NORESERVE, &p, e);
 	if (err)
 		return err;
 	madvise(p, r->size, MADV_DONTDUMP);
@@ -269,10 +388,15 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset)
 {
 	const uint8_t *data = from;
+	struct timespec now;
 	int err = 0;
 
 	pthread_rwlock_rdlock(&r->writes);
 	pthread_rwlock_rdlock(&r->moves);
+	if (r->cloned) {
+		err = io_write(r->fd, data, n, offset);
+		n = 0;
+	}
 	while (n > 0 && !err) {
 		uint64_t page = offset / RAM_PAGE;
 		size_t in_page = offset % RAM_PAGE;
@@ -288,10 +412,12 @@ int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset)
 	}
 	pthread_rwlock_unlock(&r->moves);
 	pthread_rwlock_unlock(&r->writes);
+	clock_gettime(CLOCK_REALTIME, &now);
+	r->written_at = nanoseconds(now);
 	return err;
 }
 
-bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
+static bool next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
 {
 	uint64_t first = find_page(r, *offset / RAM_PAGE, true);
 	uint64_t end;
@@ -304,14 +430,43 @@ bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
 	return true;
 }
 
+bool ram_next_written(struct ram *r, uint64_t *offset, uint64_t *size)
+{
+	if (!r->cloned)
+		return next_written(r, offset, size);
+	notice_writes(r);
+	if (!(r->unsaved || r->saving) || *offset >= r->size)
+		return false;
+	*size = r->size - *offset;
+	return true;
+}
+
 void ram_clean(struct ram *r)
 {
 	uint64_t i;
 
+	r->saving = false;
 	for (i = 0; i <= page_count(r) / 64; i++)
 		r->written[i] = 0;
 	r->written_pages = 0;
 	madvise(r->top, r->size, MADV_DONTNEED);
+}
+
+bool ram_mtime(struct ram *r, struct timespec *when)
+{
+	int64_t at;
+
+	notice_writes(r);
+	at = r->written_at;
+	if (at)
+		*when = (struct timespec){ at / 1000000000, at % 1000000000 };
+	return at != 0;
+}
+
+void ram_set_mtime(struct ram *r, struct timespec when)
+{
+	notice_writes(r);
+	r->written_at = nanoseconds(when);
 }
 
 /* lseek in the file, in the RAM's offsets; the end of the RAM where there is no more. */
@@ -328,8 +483,11 @@ static uint64_t file_seek(const struct ram *r, uint64_t offset, int whence)
 uint64_t ram_stored(struct ram *r)
 {
 	uint64_t stored = r->written_pages * RAM_PAGE;
+	struct stat st;
 	uint64_t at;
 
+	if (r->cloned && fstat(r->fd, &st) == 0)
+		return (uint64_t)st.st_blocks * 512;
 	pthread_rwlock_rdlock(&r->moves);
 	at = file_seek(r, 0, SEEK_DATA);
 
@@ -352,7 +510,7 @@ static int64_t seek(const struct ram *r, uint64_t offset, int whence)
 	for (;;) {
 		data = file_seek(r, offset, SEEK_DATA);
 		written = offset;
-		if (!ram_next_written(r, &written, &size))
+		if (!next_written(r, &written, &size))
 			written = r->size;
 		else if (written < offset)
 			written = offset;

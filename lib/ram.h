@@ -2,7 +2,9 @@
 /*
  * The guest's RAM, copy-on-write: pages that were written live in memory of
  * our own, all others in the snapshot's file, which is mapped and never
- * written here.  Functions may run side by side but where they say otherwise.
+ * written here.  Or all of it is a private file that shares the snapshot's
+ * extents (ram_clone), and the filesystem does the copying.  Functions may run
+ * side by side but where they say otherwise.
  */
 #ifndef SMFS_RAM_H
 #define SMFS_RAM_H
@@ -12,6 +14,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include "error.h"
 
@@ -29,7 +32,28 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 /* Nothing else may run.  R may be null. */
 void ram_close(struct ram *r);
 
-/* Make writes wait, from when those under way have ended. */
+/*
+ * Let FD, an empty file that nobody else has, be the RAM from now on: a clone of
+ * the region, with RAM at offset 0.  FD becomes R's, and others may be given it to
+ * read, write and map: what they write is RAM.  Nothing may have been written yet.
+ * On failure, -EOPNOTSUPP where the filesystem has no clones, all stays as it was
+ * and FD is the caller's.
+ */
+int ram_clone(struct ram *r, int fd, struct error *e);
+
+/* The clone, or -1 if there is none. */
+int ram_clone_fd(const struct ram *r);
+
+/*
+ * -EPERM if somebody wrote past the end of the clone, which has its size again then;
+ * else 0.
+ */
+int ram_keep_size(struct ram *r);
+
+/*
+ * Make writes wait, from when those under way have ended.  Those that go to a
+ * clone directly don't wait: what of them is saved is the clone of a moment.
+ */
 void ram_hold_writes(struct ram *r);
 void ram_resume_writes(struct ram *r);
 
@@ -66,7 +90,10 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
 typedef void ram_viewer(void *ctx, struct iovec *pieces, int count);
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx);
 
-/* Pages may be written until they take BYTES in all.  From the start: all may. */
+/*
+ * Pages may be written until they take BYTES in all.  From the start: all may.  A
+ * clone has no limit but its filesystem's.
+ */
 void ram_set_limit(struct ram *r, uint64_t bytes);
 
 /* Write likewise: 0, -EIO, or -ENOSPC past the limit. */
@@ -74,12 +101,23 @@ int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset);
 
 /*
  * The first run of written pages at or after *OFFSET: its start in *OFFSET and
- * its size in *SIZE, in bytes.  False if there is none.
+ * its size in *SIZE, in bytes.  False if there is none.  A clone does not tell
+ * what was written to it, only whether anything was: then that is all.
  */
-bool ram_next_written(const struct ram *r, uint64_t *offset, uint64_t *size);
+bool ram_next_written(struct ram *r, uint64_t *offset, uint64_t *size);
+
+/*
+ * Make the RAM's bytes those of FD at OFFSET by sharing the clone's extents.
+ * -EOPNOTSUPP if there is no clone or that can't be done; nothing has changed then.
+ */
+int ram_clone_to(struct ram *r, int fd, uint64_t offset);
 
 /* Forget what was written: the file has those bytes now.  While all is held. */
 void ram_clean(struct ram *r);
+
+/* When RAM was last written, or what ram_set_mtime said since: false if neither. */
+bool ram_mtime(struct ram *r, struct timespec *when);
+void ram_set_mtime(struct ram *r, struct timespec when);
 
 /* Bytes that the file stores for the RAM, without holes, plus those written here. */
 uint64_t ram_stored(struct ram *r);

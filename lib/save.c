@@ -60,8 +60,11 @@ int save_write_ram(const struct save *s, int fd)
 {
 	uint8_t page[RAM_PAGE];
 	uint64_t offset = 0, size;
-	int err = 0;
+	int err = ram_clone_to(s->ram, fd, s->new.tail_offset);
 
+	if (err != -EOPNOTSUPP)
+		return err;
+	err = 0;
 	while (!err && ram_next_written(s->ram, &offset, &size)) {
 		uint64_t end = offset + size;
 

@@ -26,6 +26,7 @@ struct snapshot {
 	bool replace;
 	int fd;
 	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
+	char *ram_path; /* of the file that RAM is in, without symbolic links */
 	struct stat st;
 	struct identity identity;
 	bool identity_known;
@@ -182,7 +183,8 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 	if (options->ram_file) {
 		region.ram_elsewhere = true;
 		s->ram_fd = open(options->ram_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		if (s->ram_fd < 0 || fstat(s->ram_fd, &st) < 0)
+		s->ram_path = realpath(options->ram_file, NULL);
+		if (s->ram_fd < 0 || !s->ram_path || fstat(s->ram_fd, &st) < 0)
 			return error_set(e, errno, "ram %s: %s", options->ram_file,
 					 strerror(errno));
 		ram_len = (uint64_t)st.st_size;
@@ -323,6 +325,7 @@ void snapshot_close(struct snapshot *s)
 		close(s->fd);
 	if (s->ram_fd >= 0)
 		close(s->ram_fd);
+	free(s->ram_path);
 	free(s->target);
 	free(s->path);
 	free(s);
@@ -336,6 +339,25 @@ struct container *snapshot_container(struct snapshot *s)
 struct ram *snapshot_ram(struct snapshot *s)
 {
 	return s->ram;
+}
+
+int snapshot_clone_ram(struct snapshot *s, struct error *e)
+{
+	struct beside b;
+	int err = beside_open(s->ram_path ? s->ram_path : s->path, &b, e);
+	int fd;
+
+	if (err)
+		return err;
+	fd = openat(b.folder, ".", O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		err = error_set(e, errno, "no file can be made beside RAM's: %s", strerror(errno));
+	else
+		err = ram_clone(s->ram, fd, e);
+	if (fd >= 0 && err)
+		close(fd);
+	beside_close(&b);
+	return err;
 }
 
 bool snapshot_has_ram_inside(const struct snapshot *s)

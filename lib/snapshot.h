@@ -44,6 +44,12 @@ struct container *snapshot_container(struct snapshot *s);
 /* Null if there is no RAM. */
 struct ram *snapshot_ram(struct snapshot *s);
 
+/*
+ * Make the RAM a clone of its region (ram_clone), an unlinked file in the folder
+ * of the file that it is in.
+ */
+int snapshot_clone_ram(struct snapshot *s, struct error *e);
+
 /* Whether RAM is a part of the file that is saved. */
 bool snapshot_has_ram_inside(const struct snapshot *s);
 

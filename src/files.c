@@ -479,6 +479,11 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	return 0;
 }
 
+bool file_may_write(const struct file *file)
+{
+	return (file->flags & O_ACCMODE) != O_RDONLY;
+}
+
 uint64_t file_folder(const struct file *file)
 {
 	return file->folder;
@@ -501,7 +506,7 @@ int file_flush(struct file *file)
 {
 	int err;
 
-	if ((file->flags & O_ACCMODE) == O_RDONLY)
+	if (!file_may_write(file))
 		return 0;
 	pthread_mutex_lock(&file->leaf->writing);
 	err = text_is_text(file->leaf->row) ? flush_text(file) : flush_bytes(file);

@@ -21,8 +21,8 @@ static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
 
 /*
  * What the kernel was told stays true until it is told otherwise, or changes it
- * by a call of its own.  Two kinds of things change behind its back, and are
- * asked for each time: raw views, and names of temporaries.
+ * by a call of its own.  Some things change behind its back, and are asked for each
+ * time: raw views, RAM that is passed through, and names of temporaries.
  */
 static const double FOR_EVER = 1e9;
 
@@ -93,13 +93,10 @@ static mode_t directory_mode(const struct fs *fs)
 
 static void ram_stat(struct fs *fs, struct stat *st)
 {
-	int64_t written = fs->ram_written;
-
 	st->st_mode = file_mode(fs, RW);
 	st->st_size = (off_t)ram_size(fs->mount.ram);
 	st->st_blocks = (blkcnt_t)((ram_stored(fs->mount.ram) + 511) / 512);
-	if (written)
-		st->st_mtim = (struct timespec){ written / 1000000000, written % 1000000000 };
+	ram_mtime(fs->mount.ram, &st->st_mtim);
 }
 
 static int node_stat(struct fs *fs, struct node n, struct stat *st)
@@ -153,7 +150,9 @@ static int get_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
 
 static double attr_timeout(struct fs *fs, fuse_ino_t ino)
 {
-	return is_raw(fs, ino) ? 0 : FOR_EVER;
+	bool changes = ino == RAM_INO ? fs->passthrough.backing != 0 : is_raw(fs, ino);
+
+	return changes ? 0 : FOR_EVER;
 }
 
 static int fill_entry(struct fs *fs, fuse_ino_t ino, struct fuse_entry_param *entry)
@@ -272,7 +271,7 @@ static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		clock_gettime(CLOCK_REALTIME, &when);
 	if (ino == RAM_INO) {
-		fs->ram_written = when.tv_sec * INT64_C(1000000000) + when.tv_nsec;
+		ram_set_mtime(fs->mount.ram, when);
 		return 0;
 	}
 	err = get_stat(fs, ino, &there);
@@ -327,10 +326,18 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		fuse_reply_attr(req, &now, attr_timeout(fs, ino));
 }
 
-static int open_ram(struct fs *fs, struct fuse_file_info *fi)
+static int open_ram(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 {
+	char text[sizeof(fs->passthrough.error.text) + 64];
+
 	if (fi->flags & O_TRUNC)
 		return -EPERM;
+	if (passthrough_decide(&fs->passthrough, req, fs->mount.snapshot) && fs->mount.verbose) {
+		passthrough_describe(&fs->passthrough, text, sizeof(text));
+		fs->mount.report(text);
+	}
+	if (passthrough_open(&fs->passthrough, fi))
+		return 0;
 	/* Only the kernel's own writes change RAM: what it has cached is right. */
 	fi->keep_cache = !fs->ram_direct;
 	fi->direct_io = fs->ram_direct;
@@ -367,7 +374,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	int err;
 
 	if (ino == RAM_INO)
-		err = open_ram(fs, fi);
+		err = open_ram(fs, req, fi);
 	else if (is_temp(ino))
 		err = open_temp(fs, temp_id(ino), fi);
 	else
@@ -451,17 +458,12 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset)
 {
 	struct ram *ram = fs->mount.ram;
-	struct timespec now;
-	int err;
 
 	if (offset >= ram_size(ram))
 		return -EPERM;
 	if (*size > ram_size(ram) - offset)
 		*size = ram_size(ram) - offset;
-	err = ram_write(ram, bytes, *size, offset);
-	clock_gettime(CLOCK_REALTIME, &now);
-	fs->ram_written = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-	return err;
+	return ram_write(ram, bytes, *size, offset);
 }
 
 static int write_leaf(struct fs *fs, struct file *file, const char *bytes, size_t size,
@@ -497,8 +499,14 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	int err = handle(fi) ? file_flush(handle(fi)) : 0;
 
-	/* What was truncated is now, and a draft that could not be saved is not any more. */
-	if (handle(fi) && may_write(fi))
+	/* What is passed through is refused no write past the end: here it is. */
+	if (ino == RAM_INO)
+		err = ram_keep_size(fs->mount.ram);
+	/*
+	 * What was truncated is now, and a draft that could not be saved is not any
+	 * more.  FI has no flags here.
+	 */
+	if (handle(fi) && file_may_write(handle(fi)))
 		forget_attributes(fs, ino);
 	return err;
 }
@@ -858,15 +866,25 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
+static void refuse_capability(struct fuse_conn_info *conn, unsigned flag)
+{
+#ifdef HAVE_FUSE_PASSTHROUGH
+	fuse_unset_feature_flag(conn, flag);
+#else
+	conn->want &= ~flag;
+#endif
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 
+	passthrough_negotiate(&fs->passthrough, conn);
 	fs->cache_listings = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* RAM's time changes with each write, its cached pages are right all the same. */
-	conn->want &= ~(unsigned)FUSE_CAP_AUTO_INVAL_DATA;
+	refuse_capability(conn, FUSE_CAP_AUTO_INVAL_DATA);
 	/* Attributes cost next to nothing: send them with every listing. */
-	conn->want &= ~(unsigned)FUSE_CAP_READDIRPLUS_AUTO;
+	refuse_capability(conn, FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 const struct fuse_lowlevel_ops fs_operations = {

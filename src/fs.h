@@ -7,12 +7,14 @@
 #include <fuse_lowlevel.h>
 
 #include "files.h"
+#include "passthrough.h"
 #include "temps.h"
 
 struct fs {
 	struct mount mount;
 	struct files files;
 	struct temps temps;
+	struct passthrough passthrough;
 	struct fuse_session *session;
 	bool read_only;
 	bool cache_listings;
@@ -21,7 +23,6 @@ struct fs {
 	gid_t gid;
 	mode_t umask;            /* bits taken away from 0666 and 0777 */
 	struct timespec mtime;   /* of what was not edited */
-	_Atomic int64_t ram_written; /* when RAM was, in ns since the epoch; 0: never */
 };
 
 /* The operations; their user data is a struct fs. */

@@ -129,6 +129,16 @@ static uint64_t half_of_memory(void)
 	return (uint64_t)sysconf(_SC_PHYS_PAGES) / 2 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Why /ram is not to be passed through; null if it may. */
+static const char *why_no_passthrough(const struct options *o)
+{
+	if (o->ram_direct)
+		return "with ram=direct it is read by smfs";
+	if (o->ram_limit_text)
+		return "nothing that is passed through can be held to ram_limit";
+	return NULL;
+}
+
 static void fs_init(struct fs *fs, const struct options *o, struct snapshot *snapshot)
 {
 	*fs = (struct fs){
@@ -150,10 +160,12 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	fs->mount.report = report;
 	files_init(&fs->files, &fs->mount);
 	temps_init(&fs->temps);
+	passthrough_init(&fs->passthrough, why_no_passthrough(o));
 }
 
 static void fs_destroy(struct fs *fs)
 {
+	passthrough_destroy(&fs->passthrough);
 	temps_destroy(&fs->temps);
 	files_destroy(&fs->files);
 	mount_destroy(&fs->mount);

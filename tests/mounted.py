@@ -34,12 +34,12 @@ class Mount:
     fails unless the daemon ends well.
     """
 
-    def __init__(self, snapshot, *options):
+    def __init__(self, snapshot, *options, stderr=None):
         if not os.access(program(), os.X_OK):
             sys.exit("FAIL: no program " + program())
         self.root = tempfile.mkdtemp(prefix="smfs-test-")
         self.process = subprocess.Popen([program(), "-f", *options, snapshot, self.root],
-                                        stdin=subprocess.DEVNULL)
+                                        stdin=subprocess.DEVNULL, stderr=stderr)
 
     def path(self, name):
         return os.path.join(self.root, name)
