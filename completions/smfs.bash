@@ -4,7 +4,7 @@
 _smfs()
 {
 	local options='ro scratch output= save=sync replace save_ram ram= ram=direct
-		ram_limit= ram_offset=
+		writeback ram_limit= ram_offset=
 		container_offset= uid= gid= umask= allow_other allow_root auto_unmount
 		fsname= noatime nodev noexec nosuid'
 	local words word previous list operands=0 i

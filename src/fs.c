@@ -44,7 +44,16 @@ static fuse_ino_t temp_ino(uint64_t id)
 	return ((fuse_ino_t)PLACE_TEMP << PLACE_SHIFT) + id;
 }
 
-static const fuse_ino_t RAM_INO = (fuse_ino_t)PLACE_RAM << PLACE_SHIFT;
+/* RAM's number changes when the kernel has a wrong idea of its size, see write_ram. */
+static fuse_ino_t ram_ino(const struct fs *fs)
+{
+	return ((fuse_ino_t)PLACE_RAM << PLACE_SHIFT) + fs->ram_renewals;
+}
+
+static bool is_ram(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT == PLACE_RAM;
+}
 
 static bool is_temp(fuse_ino_t ino)
 {
@@ -67,7 +76,7 @@ static struct node ino_node(fuse_ino_t ino)
 
 static bool is_raw(struct fs *fs, fuse_ino_t ino)
 {
-	return ino != RAM_INO && !is_temp(ino) &&
+	return !is_ram(ino) && !is_temp(ino) &&
 	       container_row(fs->mount.container, ino_node(ino))->kind == RAW;
 }
 
@@ -75,11 +84,11 @@ static bool is_raw(struct fs *fs, fuse_ino_t ino)
  * Attributes
  */
 
-static mode_t file_mode(const struct fs *fs, enum access access)
+static mode_t file_mode(const struct fs *fs, enum access access, bool fixed)
 {
 	mode_t mode = 0666 & ~fs->umask;
 
-	if (fs->read_only || access == RO)
+	if (fs->read_only || access == RO || fixed)
 		mode &= 0444;
 	if (access == SECRET)
 		mode &= 0600;
@@ -93,7 +102,7 @@ static mode_t directory_mode(const struct fs *fs)
 
 static void ram_stat(struct fs *fs, struct stat *st)
 {
-	st->st_mode = file_mode(fs, RW);
+	st->st_mode = file_mode(fs, RW, false);
 	st->st_size = (off_t)ram_size(fs->mount.ram);
 	st->st_blocks = (blkcnt_t)((ram_stored(fs->mount.ram) + 511) / 512);
 	ram_mtime(fs->mount.ram, &st->st_mtim);
@@ -111,7 +120,7 @@ static int node_stat(struct fs *fs, struct node n, struct stat *st)
 	err = files_stat(&fs->files, n, &size, &st->st_mtim);
 	if (err)
 		return err;
-	st->st_mode = file_mode(fs, container_row(fs->mount.container, n)->access);
+	st->st_mode = file_mode(fs, container_row(fs->mount.container, n)->access, fs->writeback);
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);
 	return 0;
@@ -135,7 +144,7 @@ static int get_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
 		.st_ino = ino, .st_nlink = 1, .st_uid = fs->uid, .st_gid = fs->gid,
 		.st_blksize = BLOCK_SIZE, .st_mtim = fs->mtime
 	};
-	if (ino == RAM_INO) {
+	if (is_ram(ino)) {
 		ram_stat(fs, st);
 	} else if (is_temp(ino)) {
 		err = temps_stat(&fs->temps, temp_id(ino), &temp);
@@ -150,7 +159,7 @@ static int get_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
 
 static double attr_timeout(struct fs *fs, fuse_ino_t ino)
 {
-	bool changes = ino == RAM_INO ? fs->passthrough.backing != 0 : is_raw(fs, ino);
+	bool changes = is_ram(ino) ? fs->passthrough.backing != 0 : is_raw(fs, ino);
 
 	return changes ? 0 : FOR_EVER;
 }
@@ -160,7 +169,7 @@ static int fill_entry(struct fs *fs, fuse_ino_t ino, struct fuse_entry_param *en
 	*entry = (struct fuse_entry_param){
 		.ino = ino,
 		.attr_timeout = attr_timeout(fs, ino),
-		.entry_timeout = is_temp(ino) ? 0 : FOR_EVER,
+		.entry_timeout = is_temp(ino) || (is_ram(ino) && fs->writeback) ? 0 : FOR_EVER,
 	};
 	return get_stat(fs, ino, &entry->attr);
 }
@@ -186,7 +195,7 @@ static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *
 	struct node n;
 
 	if (parent == FUSE_ROOT_ID && fs->mount.ram && strcmp(name, "ram") == 0)
-		*ino = RAM_INO;
+		*ino = ram_ino(fs);
 	else if (!find_node(fs, parent, name, &n))
 		*ino = node_ino(n);
 	else if (!temps_find(&fs->temps, parent, name, &temp))
@@ -253,10 +262,12 @@ static struct file *handle(const struct fuse_file_info *fi)
 
 static int set_size(struct fs *fs, fuse_ino_t ino, struct file *file, uint64_t size)
 {
-	if (ino == RAM_INO)
+	if (is_ram(ino))
 		return size == ram_size(fs->mount.ram) ? 0 : -EPERM;
 	if (is_temp(ino))
 		return temps_truncate(&fs->temps, temp_id(ino), size);
+	if (fs->writeback)
+		return -EROFS;
 	return files_truncate(&fs->files, ino_node(ino), file, size);
 }
 
@@ -270,10 +281,12 @@ static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to
 		return 0;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		clock_gettime(CLOCK_REALTIME, &when);
-	if (ino == RAM_INO) {
+	if (is_ram(ino)) {
 		ram_set_mtime(fs->mount.ram, when);
 		return 0;
 	}
+	if (fs->writeback)
+		return -EROFS;
 	err = get_stat(fs, ino, &there);
 	if (err)
 		return err;
@@ -344,12 +357,20 @@ static int open_ram(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
 	return 0;
 }
 
+static bool may_write(const struct fuse_file_info *fi)
+{
+	return (fi->flags & O_ACCMODE) != O_RDONLY;
+}
+
 /* FOLDER: the directory that it is to be made in, or 0. */
 static int open_leaf(struct fs *fs, struct node n, fuse_ino_t folder, struct fuse_file_info *fi)
 {
 	struct file *file;
-	int err = file_open(&fs->files, n, fi->flags, folder, &file);
+	int err;
 
+	if (fs->writeback && (may_write(fi) || fi->flags & O_TRUNC))
+		return -EROFS;
+	err = file_open(&fs->files, n, fi->flags, folder, &file);
 	if (err)
 		return err;
 	fi->fh = (uintptr_t)file;
@@ -373,7 +394,7 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct fs *fs = fs_of(req);
 	int err;
 
-	if (ino == RAM_INO)
+	if (is_ram(ino))
 		err = open_ram(fs, req, fi);
 	else if (is_temp(ino))
 		err = open_temp(fs, temp_id(ino), fi);
@@ -383,11 +404,6 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_open(req, fi);
-}
-
-static bool may_write(const struct fuse_file_info *fi)
-{
-	return (fi->flags & O_ACCMODE) != O_RDONLY;
 }
 
 static void close_leaf(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -439,7 +455,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	struct buffer out = { 0 };
 	int err;
 
-	if (ino == RAM_INO) {
+	if (is_ram(ino)) {
 		read_ram(req, fs->mount.ram, size, (uint64_t)offset);
 		return;
 	}
@@ -454,16 +470,27 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	buffer_free(&out);
 }
 
-/* Write what fits: RAM does not grow. */
+/*
+ * Write what fits: RAM does not grow.  A kernel that keeps writes back has told the
+ * program that it did, and believes so for good: it is to tell of an error after
+ * all, and RAM is another file from now on.
+ */
 static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset)
 {
 	struct ram *ram = fs->mount.ram;
+	uint64_t room = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
+	bool fits = *size <= room;
+	int err;
 
-	if (offset >= ram_size(ram))
+	if (room == 0 && !fs->writeback)
 		return -EPERM;
-	if (*size > ram_size(ram) - offset)
-		*size = ram_size(ram) - offset;
-	return ram_write(ram, bytes, *size, offset);
+	if (!fits)
+		*size = room;
+	err = ram_write(ram, bytes, *size, offset);
+	if (fits || !fs->writeback)
+		return err;
+	fs->ram_renewals++;
+	return -EPERM;
 }
 
 static int write_leaf(struct fs *fs, struct file *file, const char *bytes, size_t size,
@@ -483,7 +510,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	struct fs *fs = fs_of(req);
 	int err;
 
-	if (ino == RAM_INO)
+	if (is_ram(ino))
 		err = write_ram(fs, bytes, &size, (uint64_t)offset);
 	else if (is_temp(ino))
 		err = temps_write(&fs->temps, temp_id(ino), bytes, size, (uint64_t)offset);
@@ -500,7 +527,7 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 	int err = handle(fi) ? file_flush(handle(fi)) : 0;
 
 	/* What is passed through is refused no write past the end: here it is. */
-	if (ino == RAM_INO)
+	if (is_ram(ino))
 		err = ram_keep_size(fs->mount.ram);
 	/*
 	 * What was truncated is now, and a draft that could not be saved is not any
@@ -542,7 +569,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 	int err = 0;
 
 	(void)fi;
-	if (ino == RAM_INO) {
+	if (is_ram(ino)) {
 		at = ram_seek(fs->mount.ram, (uint64_t)offset, whence);
 	} else {
 		err = get_stat(fs, ino, &st);
@@ -666,7 +693,7 @@ static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
 	if (at <= ENTRY_PARENT && !list_entry(l, "..", FUSE_ROOT_ID, S_IFDIR, ENTRY_PARENT + 1))
 		return;
 	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
-	    !list_entry(l, "ram", RAM_INO, S_IFREG, ENTRY_RAM + 1))
+	    !list_entry(l, "ram", ram_ino(l->fs), S_IFREG, ENTRY_RAM + 1))
 		return;
 	if (at < ENTRY_TEMPS &&
 	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
@@ -744,7 +771,9 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	int err;
 
 	(void)mode;
-	if (find_option(fs, parent, name, &n)) {
+	if (fs->writeback) {
+		err = -EROFS;
+	} else if (find_option(fs, parent, name, &n)) {
 		ino = node_ino(n);
 		err = open_leaf(fs, n, parent, fi);
 	} else if (makes_temp(fi->flags)) {
@@ -775,7 +804,9 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int err;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (find_option(fs, parent, name, &n))
+	if (fs->writeback)
+		err = -EROFS;
+	else if (find_option(fs, parent, name, &n))
 		err = mount_edit(&fs->mount, n, &absent, now);
 	else if (!temps_unlink(&fs->temps, parent, name))
 		err = 0;
@@ -866,12 +897,15 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-static void refuse_capability(struct fuse_conn_info *conn, unsigned flag)
+static void want_capability(struct fuse_conn_info *conn, unsigned flag, bool want)
 {
 #ifdef HAVE_FUSE_PASSTHROUGH
-	fuse_unset_feature_flag(conn, flag);
+	if (want)
+		fuse_set_feature_flag(conn, flag);
+	else
+		fuse_unset_feature_flag(conn, flag);
 #else
-	conn->want &= ~flag;
+	conn->want = want ? conn->want | (conn->capable & flag) : conn->want & ~flag;
 #endif
 }
 
@@ -882,9 +916,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	passthrough_negotiate(&fs->passthrough, conn);
 	fs->cache_listings = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* RAM's time changes with each write, its cached pages are right all the same. */
-	refuse_capability(conn, FUSE_CAP_AUTO_INVAL_DATA);
+	want_capability(conn, FUSE_CAP_AUTO_INVAL_DATA, false);
 	/* Attributes cost next to nothing: send them with every listing. */
-	refuse_capability(conn, FUSE_CAP_READDIRPLUS_AUTO);
+	want_capability(conn, FUSE_CAP_READDIRPLUS_AUTO, false);
+	/* With it the kernel knows better than we what size a file has: for RAM it is right. */
+	want_capability(conn, FUSE_CAP_WRITEBACK_CACHE, fs->writeback);
 }
 
 const struct fuse_lowlevel_ops fs_operations = {

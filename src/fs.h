@@ -19,10 +19,13 @@ struct fs {
 	bool read_only;
 	bool cache_listings;
 	bool ram_direct; /* RAM is not cached by the kernel */
+	bool writeback;  /* what is written to RAM is kept back by the kernel; fields are
+	                    read-only then */
 	uid_t uid;
 	gid_t gid;
 	mode_t umask;            /* bits taken away from 0666 and 0777 */
 	struct timespec mtime;   /* of what was not edited */
+	_Atomic uint32_t ram_renewals;
 };
 
 /* The operations; their user data is a struct fs. */

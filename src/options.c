@@ -23,6 +23,7 @@ static const struct fuse_opt table[] = {
 	OPT("replace", replace),
 	OPT("save_ram", save_ram),
 	OPT("save=sync", sync_at_end),
+	OPT("writeback", writeback),
 	OPT("output=%s", output),
 	OPT("ram=%s", ram_file),
 	OPT("ram_limit=%s", ram_limit_text),
@@ -125,6 +126,8 @@ static int check(const struct options *o, struct error *e)
 		return error_set(e, EINVAL, "-o save_ram needs a mount that saves");
 	if (o->save_ram && o->ram_file)
 		return error_set(e, EINVAL, "-o save_ram can't be had with ram=: only RAM in the snapshot is saved");
+	if (o->writeback && (o->read_only || o->ram_direct))
+		return error_set(e, EINVAL, "-o writeback can't be had with ro or ram=direct");
 	if (!o->snapshot || !o->mountpoint)
 		return error_set(e, EINVAL, "needs a snapshot and a mount point; see smfs --help");
 	return 0;

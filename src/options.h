@@ -23,6 +23,7 @@ struct options {
 	int save_ram;
 	int read_only;
 	int ram_direct;
+	int writeback;
 	int allow_other;
 	int sync_at_end;  /* save=sync */
 	char *output;

@@ -30,6 +30,7 @@ static const char help[] =
 	"  -o save_ram           save what is written to /ram, on fsync and at the end\n"
 	"  -o replace            save by a new file and a rename, never in place\n"
 	"  -o ram=FILE           RAM is in FILE; ram=direct: not cached by the kernel\n"
+	"  -o writeback          gather what is written to /ram; fields are read-only\n"
 	"  -o ram_limit=SIZE     of what is written to /ram; default half of memory\n"
 	"  -o ram_offset=N       RAM is at byte N\n"
 	"  -o container_offset=N the container is at byte N\n"
@@ -134,6 +135,8 @@ static const char *why_no_passthrough(const struct options *o)
 {
 	if (o->ram_direct)
 		return "with ram=direct it is read by smfs";
+	if (o->writeback)
+		return "the kernel has either that or writeback";
 	if (o->ram_limit_text)
 		return "nothing that is passed through can be held to ram_limit";
 	return NULL;
@@ -144,6 +147,7 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	*fs = (struct fs){
 		.read_only = o->read_only,
 		.ram_direct = o->ram_direct,
+		.writeback = o->writeback,
 		.uid = o->uid,
 		.gid = o->gid,
 		.umask = o->umask,

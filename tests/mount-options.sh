@@ -28,7 +28,7 @@ expect_errno 'EROFS|EPERM' rm -f "$mnt/tsi_token"
 expect_errno 'EROFS|EACCES|EPERM' put 1 "$mnt/listeners/1/inet_port"
 expect_errno 'EROFS|EACCES' write_ram 0
 expect_errno 'EROFS|EPERM' mkdir "$mnt/new"
-checks=$((checks + $(reader mounted "$snap" "$mnt" read-only)))
+checks=$((checks + $(reader mounted "$snap" "$mnt" fields ram)))
 same "mode of a folder" 500 "$(stat -c %a "$mnt/devices/0")"
 unmount
 same "snapshot" "$before" "$(sum "$snap")"
@@ -172,6 +172,38 @@ works write_ram 5000
 same "RAM in the mount" written "$(ram_written "$mnt/ram" 5000)"
 unmount
 same "RAM in the snapshot" "$ram" "$(region ram_sha256)"
+
+say "# writeback"
+fresh
+before=$(sum "$snap")
+mount_snap -o writeback "$snap"
+checks=$((checks + $(reader mounted "$snap" "$mnt" fields)))
+expect_errno EROFS put 1 "$mnt/num_cpus"
+expect_errno EROFS append 1 "$mnt/intc"
+expect_errno EROFS truncate -s 0 "$mnt/intc"
+expect_errno EROFS touch "$mnt/intc"
+expect_errno EROFS rm -f "$mnt/tsi_token"
+expect_errno EROFS put 1 "$mnt/listeners/1/inet_port"
+expect_errno EROFS mktemp -p "$mnt"
+works cmp <(tail -c 1048576 "$snap") "$mnt/ram"
+works write_ram 5000
+same "RAM in the mount" written "$(ram_written "$mnt/ram" 5000)"
+# The kernel takes what it is given, and tells later.
+expect_errno 'EIO|EPERM' dd if=/dev/zero of="$mnt/ram" bs=1 seek=1048570 count=10 conv=notrunc,fsync status=none
+same "size of RAM" 1048576 "$(stat -c %s "$mnt/ram")"
+same "its last bytes" 000000000000 "$(tail -c 6 "$mnt/ram" | xxd -p)"
+unmount
+same "snapshot" "$before" "$(sum "$snap")"
+mount_snap -o writeback,save_ram "$snap"
+works write_ram 6000
+# Nothing has been written out yet: the unmount brings it.
+unmount
+same "RAM in the snapshot" written "$(ram_written "$snap" $(($(region ram_offset) + 6000)))"
+for options in ro,writeback ram=direct,writeback; do
+	expect_status 2 "$SMFS" -o $options "$snap" "$mnt"
+	one_line "can't be had"
+done
+beside snap
 
 say "# ram=FILE"
 fresh

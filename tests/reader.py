@@ -11,7 +11,8 @@ program's own table, so that an error in one is not repeated in the other.
   reader.py get FILE PATH          one leaf, as the mount would show it
   reader.py random SEED FILE       write a random snapshot
   reader.py sample BIN FILE MEM    give the container in BIN a sparse RAM
-  reader.py mounted FILE DIR       compare a mount of FILE with FILE
+  reader.py mounted FILE DIR WHAT  compare a mount of FILE with FILE; WHAT is
+                                   read-only: nothing, or "fields", "ram" or both
   reader.py json FILE JSON         compare what smsnap dump printed with FILE
 """
 
@@ -520,8 +521,11 @@ def sample(bin_path, path, mem_size):
             f.write((b"page at %d\n" % where).ljust(PAGE, b"."))
 
 
-def compare_mount(snap, root, read_only=False):
-    """Compare a mounted tree with a Snapshot; how many files were compared."""
+def compare_mount(snap, root, read_only=()):
+    """Compare a mounted tree with a Snapshot; how many files were compared.
+
+    READ_ONLY says what can't be written, beside what never can: "fields", "ram".
+    """
     want = {p: shown(p, v) for p, v in leaves(snap.model)}
     if snap.ram_offset is not None:
         want["ram"] = snap.ram
@@ -545,7 +549,8 @@ def compare_mount(snap, root, read_only=False):
         st = os.lstat(full)
         differ(full + " is a file", True, stat.S_ISREG(st.st_mode))
         differ(full + " st_size", len(content), st.st_size)
-        differ(full + " mode", "0o400" if read_only or not is_writable(path) else "0o600",
+        fixed = ("ram" if path == "ram" else "fields") in read_only
+        differ(full + " mode", "0o400" if fixed or not is_writable(path) else "0o600",
                oct(stat.S_IMODE(st.st_mode)))
         with open(full, "rb", buffering=0) as f:
             got = b"".join(iter(lambda f=f: f.read(1 << 20), b""))
@@ -558,7 +563,7 @@ def compare_mount(snap, root, read_only=False):
 
 
 def mounted(path, root, *read_only):
-    print(compare_mount(Snapshot(path), root, bool(read_only)))
+    print(compare_mount(Snapshot(path), root, read_only))
 
 
 def json_leaves(value, prefix=""):
