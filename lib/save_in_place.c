@@ -128,10 +128,6 @@ static bool may_insert(int fd)
 	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC;
 }
 
-/*
- * Durably, before anything is written where the tail was: no crash may leave such
- * bytes in a file that has no room for them.
- */
 static int insert(const struct save *s)
 {
 	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
@@ -141,7 +137,7 @@ static int insert(const struct save *s)
 			return errno == ENOTSUP || errno == EINVAL || errno == ENOSYS
 				       ? -EOPNOTSUPP
 				       : -errno;
-	return io_sync(s->fd);
+	return 0;
 }
 
 /* Copy the tail to where it goes, its end first: the two places overlap. */
@@ -180,7 +176,14 @@ static int move_tail(const struct save *s, const struct change *c, struct error 
 		err = ram_rebase(s->ram, s->fd, s->new.tail_offset, s->new.file_size, e);
 	if (s->ram)
 		ram_resume(s->ram);
-	return err;
+	if (err || c->shift)
+		return err;
+	/*
+	 * Before anything is written where the tail was: no crash may leave such bytes in a
+	 * file that has no room for them.  RAM can be read meanwhile.
+	 */
+	err = io_sync(s->fd);
+	return err ? error_set(e, -err, "cannot move RAM: %s", strerror(-err)) : 0;
 }
 
 static int write_changes(const struct save *s, const struct change *c)

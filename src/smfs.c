@@ -43,6 +43,13 @@ static const char help[] =
 /* RAM is read in large pieces, and a request costs two wake-ups. */
 enum { READAHEAD_KIB = 4096 };
 
+/*
+ * A request that waits for the disk, or for the edit before it, keeps a thread: with
+ * as many as that the whole mount would wait.  Each has a descriptor, of which a
+ * process may have 1,024 where nothing else is set.
+ */
+enum { MOST_THREADS = 900, IDLE_THREADS = 10 };
+
 static bool to_syslog;      /* standard error is not there any more */
 static bool serving;        /* libfuse's messages are to be reported */
 static char fuse_said[256]; /* before: its first line, for a message of ours */
@@ -200,6 +207,8 @@ static int serve(struct fs *fs)
 	if (!config)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
+	fuse_loop_cfg_set_max_threads(config, MOST_THREADS);
+	fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
 	err = fuse_session_loop_mt(fs->session, config);
 	fuse_loop_cfg_destroy(config);
 	/* A signal ends the loop with its number: that is how a daemon is ended. */
