@@ -265,8 +265,19 @@ static int check_owner(const struct reader *r, int fd, uint64_t size, struct err
 	return 0;
 }
 
+/*
+ * Whether the file JOURNAL can only be of somebody who may change SNAPSHOT anyway: in a
+ * folder that others can write to, they could have it changed for them.
+ */
+static bool is_trusted(const struct stat *journal, const struct stat *snapshot)
+{
+	return (journal->st_uid == geteuid() || journal->st_uid == 0 ||
+		journal->st_uid == snapshot->st_uid) &&
+	       !(journal->st_mode & ~snapshot->st_mode & (S_IWGRP | S_IWOTH));
+}
+
 static int open_journal(struct reader *r, const struct beside *b, const char *name,
-			struct error *e)
+			const struct stat *snapshot, struct error *e)
 {
 	struct stat st;
 	int err;
@@ -276,6 +287,9 @@ static int open_journal(struct reader *r, const struct beside *b, const char *na
 		return error_set(e, errno, "%s", strerror(errno));
 	if (!S_ISREG(st.st_mode) || st.st_size < HEADER_SIZE + CHECKSUM_SIZE)
 		return error_set(e, EBADMSG, "is damaged");
+	if (!is_trusted(&st, snapshot))
+		return error_set(e, EBADMSG,
+				 "may be somebody else's; chown and chmod it if it is not, else remove it");
 	r->size = (uint64_t)st.st_size - CHECKSUM_SIZE;
 	err = io_read(r->fd, r->header, HEADER_SIZE, 0);
 	if (err)
@@ -371,7 +385,7 @@ int journal_undo(const struct beside *b, int fd, struct error *e)
 	if (fstat(fd, &st) < 0)
 		err = error_set(e, errno, "%s", strerror(errno));
 	if (!err)
-		err = open_journal(&r, b, name, e);
+		err = open_journal(&r, b, name, &st, e);
 	if (!err)
 		err = check_owner(&r, fd, (uint64_t)st.st_size, e);
 	if (!err) {

@@ -58,8 +58,8 @@ int journal_rename_back(const struct beside *b, struct error *e);
 /*
  * Undo the save that left its journal for the snapshot open to read and write as
  * FD, and remove the journal.  It can be stopped at any point, and done again.
- * -EBADMSG for a journal that is damaged or is not this file's; then nothing is
- * changed.
+ * -EBADMSG for a journal that is damaged, is not this file's, or may have been made
+ * by somebody who may not write the snapshot; then nothing is changed.
  */
 int journal_undo(const struct beside *b, int fd, struct error *e);
 

@@ -12,7 +12,9 @@
 
 #include "fs.h"
 #include "guard.h"
+#include "message.h"
 #include "options.h"
+#include "privileges.h"
 #include "readahead.h"
 
 static const char help[] =
@@ -56,10 +58,13 @@ static char fuse_said[256]; /* before: its first line, for a message of ours */
 
 static void report(const char *text)
 {
+	char shown[2048];
+
+	message_escape(text, shown, sizeof(shown));
 	if (to_syslog)
-		syslog(LOG_ERR, "%s", text);
+		syslog(LOG_ERR, "%s", shown);
 	else
-		fprintf(stderr, "smfs: %s\n", text);
+		fprintf(stderr, "smfs: %s\n", shown);
 }
 
 /* libfuse says why it failed in a line of its own, and that in pieces. */
@@ -218,6 +223,7 @@ static int serve(struct fs *fs)
 /* Mount FS on MOUNTPOINT, an absolute path, and serve it until its end.  Returns the exit status. */
 static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 {
+	char text[PATH_MAX + 512];
 	int status = 1;
 
 	if (fuse_set_signal_handlers(fs->session) != 0) {
@@ -225,8 +231,9 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 		return 1;
 	}
 	if (fuse_session_mount(fs->session, mountpoint) != 0) {
-		fprintf(stderr, "smfs: cannot mount on %s: %s\n", o->mountpoint,
-			why_fuse_failed("see dmesg"));
+		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
+			 why_fuse_failed("see dmesg"));
+		report(text);
 		goto out;
 	}
 	readahead_set(mountpoint, READAHEAD_KIB);
@@ -234,6 +241,7 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 	if (fuse_daemonize(o->foreground || o->debug) == 0) {
 		to_syslog = !o->foreground && !o->debug;
 		serving = true;
+		privileges_drop();
 		status = serve(fs) < 0;
 		status |= mount_finish(&fs->mount) != 0;
 	}

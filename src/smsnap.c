@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "build.h"
@@ -14,6 +15,7 @@
 #include "guard.h"
 #include "json.h"
 #include "le.h"
+#include "message.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -49,15 +51,18 @@ struct arguments {
 	bool region_given;
 };
 
-static int complain(int status, const char *text)
-{
-	fprintf(stderr, "smsnap: %s\n", text);
-	return status;
-}
-
 static void tell(const char *text)
 {
-	fprintf(stderr, "smsnap: %s\n", text);
+	char shown[2048];
+
+	message_escape(text, shown, sizeof(shown));
+	fprintf(stderr, "smsnap: %s\n", shown);
+}
+
+static int complain(int status, const char *text)
+{
+	tell(text);
+	return status;
 }
 
 /*
@@ -324,6 +329,7 @@ int main(int argc, char **argv)
 	struct arguments a = { 0 };
 	int option, status = 0;
 
+	prctl(PR_SET_DUMPABLE, 0); /* secrets pass through */
 	guard_install();
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, "o:hV", options, NULL)) != -1 && !status) {

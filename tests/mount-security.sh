@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# What SECURITY.md promises: of journals, temporaries, messages and the daemon.
+
+# On tmpfs saves are in place, with a journal.
+[ ! -w /dev/shm ] || export TMPDIR=/dev/shm
+. "$(dirname "$0")/lib.sh"
+require fuse
+require root
+require cmd strace xxd setpriv
+[ "$(stat -f -c %T "$tmp")" = tmpfs ] || lacking "a tmpfs at /dev/shm"
+memory=$tmp/memory
+mkdir "$memory"
+
+# ---- whose journal it is ------------------------------------------------------
+
+# A save that is killed between its last write and the removal of its journal.
+interrupted() {
+	rm -f "$memory"/*
+	sample "$memory/snap"
+	mount_fg "$memory/snap"
+	strace -qq -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 \
+		-p "$daemon" &
+	local tracer=$!
+	wait_until 20 grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$daemon/status" ||
+		fail "strace does not trace"
+	if echo 9 2>/dev/null >"$mnt/num_cpus"; then fail "an edit went well that was killed"; fi
+	wait "$tracer" || true
+	umount "$mnt"
+	[ -e "$memory/snap.smfs-undo" ] || fail "no journal was left"
+}
+
+refuses_journal() {
+	local before
+	before=$(sum "$memory/snap")
+	expect_status 1 "$SMFS" "$memory/snap" "$mnt"
+	one_line "snap\.smfs-undo: $1"
+	program=smsnap
+	expect_status 1 "$SMSNAP" dump "$memory/snap"
+	one_line "snap\.smfs-undo: $1"
+	program=smfs
+	same "the snapshot" "$before" "$(sum "$memory/snap")"
+}
+
+undoes_journal() {
+	expect_status 0 "$SMSNAP" dump "$memory/snap"
+	same "num_cpus" "$(reader get "$tests/vectors/full.bin" num_cpus)" "$(reader get "$memory/snap" num_cpus)"
+	[ ! -e "$memory/snap.smfs-undo" ] || fail "the journal is still there"
+}
+
+interrupted
+same "the journal's mode" 600 "$(stat -c %a "$memory/snap.smfs-undo")"
+chown nobody "$memory/snap.smfs-undo"
+refuses_journal "may be somebody else's"
+chown root "$memory/snap.smfs-undo"
+chmod 0620 "$memory/snap.smfs-undo"
+refuses_journal "may be somebody else's"
+# Who may write the snapshot may as well have made its journal.
+chmod 0660 "$memory/snap"
+undoes_journal
+
+interrupted
+chown nobody "$memory/snap" "$memory/snap.smfs-undo"
+undoes_journal
+
+interrupted
+mv "$memory/snap.smfs-undo" "$memory/elsewhere"
+ln -s elsewhere "$memory/snap.smfs-undo"
+refuses_journal "$(strerror ELOOP)"
+
+# ---- temporaries --------------------------------------------------------------
+
+# What lies in the way under a temporary's name is replaced, never written through.
+rm -f "$memory"/*
+sample "$memory/snap"
+echo precious >"$memory/precious"
+ln -s precious "$memory/snap.smfs-new"
+ln "$memory/precious" "$memory/snap.smfs-recovered"
+mount_snap -o save=sync "$memory/snap"
+echo 9 >"$mnt/num_cpus"
+sync "$mnt"
+same "the link's target" precious "$(cat "$memory/precious")"
+# What can't be saved at the end is kept, for the owner alone.
+echo 10 >"$mnt/num_cpus"
+echo >>"$memory/snap"
+detach "$mnt"
+daemon_ended
+same "the hard link's other name" precious "$(cat "$memory/precious")"
+same "mode of what was kept" 600 "$(stat -c %a "$memory/snap.smfs-recovered")"
+same "num_cpus kept" 10 "$(reader get "$memory/snap.smfs-recovered" num_cpus)"
+
+# ---- messages -----------------------------------------------------------------
+
+odd=$tmp/$'odd\e[31m\nname\xe2\x80\xae'
+expect_status 1 "$SMFS" "$odd" "$mnt"
+one_line 'odd\\x1b\[31m\\x0aname\\xe2\\x80\\xae: '
+program=smsnap
+expect_status 1 "$SMSNAP" dump "$odd"
+one_line 'odd\\x1b\[31m\\x0aname\\xe2\\x80\\xae: '
+printf '{"\\u001b[31m": 1}' >"$tmp/odd.json"
+expect_status 1 "$SMSNAP" build "$tmp/odd.json" -o "$tmp/odd.bin"
+same "escapes that reach the terminal" 0 "$(tr -cd '\033' <"$tmp/err" | wc -c)"
+program=smfs
+touch "$tmp/größe"
+expect_status 1 "$SMFS" "$tmp/größe" "$mnt"
+one_line 'größe: '
+
+# Nothing of the guest's memory, its vCPUs or the token is in the daemon's trace.
+sample "$snap"
+printf 'THEGUESTSMEMORY!' | dd of="$snap" bs=1 conv=notrunc seek=$(($(stat -c %s "$snap") - 16)) status=none
+"$SMFS" -d "$snap" "$mnt" >"$tmp/trace" 2>&1 &
+daemon=$!
+is_child=1
+wait_until 20 is_mounted || fail "nothing mounted"
+token=$(hex "$mnt/tsi_token")
+cat "$mnt/ram" "$mnt/vcpu/0" >/dev/null
+printf '%032d' 7 >"$mnt/tsi_token"
+unmount
+[ -s "$tmp/trace" ] || fail "no trace"
+same "RAM in the trace" 0 "$(grep -ac THEGUESTSMEMORY "$tmp/trace" || true)"
+same "the token in the trace" 0 "$(xxd -p -c 0 "$tmp/trace" | grep -c "$token" || true)"
+same "the new token in the trace" 0 "$(grep -ac 0000000000000000000000000000007 "$tmp/trace" || true)"
+
+# ---- the daemon ---------------------------------------------------------------
+
+mount_snap "$snap"
+status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$daemon/status"; }
+# Of what this root may: chown dac_override dac_read_search fowner fsetid sys_admin
+# sys_resource setfcap
+for set in CapPrm CapEff CapBnd; do
+	mine=$(sed -n "s/^$set:[[:space:]]*//p" /proc/self/status)
+	same "$set" "$(printf '%016x' $((0x$mine & 0x8120001f)))" "$(status $set)"
+done
+[ "$mine" != "$(status CapBnd)" ] || fail "root has no more than the daemon keeps"
+same CapInh 0000000000000000 "$(status CapInh)"
+same NoNewPrivs 1 "$(status NoNewPrivs)"
+same "its folder" / "$(readlink "/proc/$daemon/cwd")"
+# The files in /proc of a process that can't be dumped are root's, whoever runs it.
+(cd "$tmp" && expect_status 1 setpriv --reuid=nobody --clear-groups cat "/proc/$daemon/mem")
+unmount
+
+# No core file, wherever the kernel puts them.
+cp "$snap" "$tmp/nobody.snap"
+chmod 755 "$tmp"
+chown nobody "$tmp/nobody.snap" "$mnt"
+setpriv --reuid=nobody --clear-groups "$SMFS" "$tmp/nobody.snap" "$mnt"
+daemon=$(pgrep -f -- " $mnt\$")
+same "the owner of its memory" 0 "$(stat -c %u "/proc/$daemon/mem")"
+umount "$mnt"
+is_child=
+daemon_ended
+
+finish 40
