@@ -2,6 +2,7 @@
 /* smfs: mounts a snapshot (smfs(1)). */
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,12 @@ static const char help[] =
 	"and the mount options of every FUSE file system, such as allow_other.\n"
 	"\n"
 	"Unmount with: umount MOUNTPOINT, or fusermount3 -u MOUNTPOINT\n";
+
+/*
+ * A save needs memory for the container, a few times: it goes back to the system after.
+ * Left alone, malloc keeps such pieces once it has seen one, for each thread.
+ */
+enum { LARGE_PIECE = 256 << 10 };
 
 /* RAM is read in large pieces, and a request costs two wake-ups. */
 enum { READAHEAD_KIB = 4096 };
@@ -293,6 +300,7 @@ int main(int argc, char **argv)
 	struct options o;
 	int status = 0;
 
+	mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
 	prctl(PR_SET_DUMPABLE, 0); /* guests' memory and secrets are in ours */
 	openlog("smfs", LOG_PID, LOG_DAEMON);
 	guard_install();
