@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the fuzz targets share.  A target is LLVMFuzzerTestOneInput: libFuzzer calls
+ * it with inputs that it makes up (scripts/fuzz), replay.c with those in files.
+ */
+#ifndef SMFS_TESTS_FUZZ_H
+#define SMFS_TESTS_FUZZ_H
+
+#include "container.h"
+#include "error.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Say what is wrong, and abort: a finding. */
+void fuzz_fail(const char *file, int line, const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 3, 4)));
+
+#define demand(condition, ...) \
+	do { \
+		if (!(condition)) \
+			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__); \
+	} while (0)
+
+/* An input that is taken from its start; past its end it is zeros. */
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+/* A number of WIDTH (1 to 8) bytes. */
+uint64_t input_uint(struct input *in, unsigned width);
+
+/* N bytes, or as many as are left, in *TAKEN. */
+const uint8_t *input_bytes(struct input *in, size_t n, size_t *taken);
+
+/* A copy of just the N bytes at P, so that a look past them is noticed. */
+void *fuzz_copy(const void *p, size_t n);
+
+/* That ERR is a failure that E tells about, in one line. */
+void demand_told(int err, const struct error *e);
+
+/* That the buffer GOT holds the N bytes at P. */
+void demand_bytes(const char *what, const struct buffer *got, const void *p, size_t n);
+
+/* container_decode of a copy; E is cleared first. */
+int fuzz_decode(const void *p, size_t n, uint64_t base, struct container **out, struct error *e);
+
+/* Call FN for each leaf below DIR, views too. */
+typedef void fuzz_leaf(void *ctx, const struct container *c, struct node n);
+void fuzz_leaves(const struct container *c, struct node dir, fuzz_leaf *fn, void *ctx);
+
+/*
+ * The value that a number's file of WIDTH bytes takes the N bytes at TEXT for, as
+ * docs/tree.md says: 0, -EINVAL or -ERANGE.  SIZES: with the suffixes of a size.
+ * Independent of what is tested.
+ */
+int model_number(const char *text, size_t n, unsigned width, bool sizes, uint64_t *out);
+
+/* Whether the N bytes at P are UTF-8, by its definition. */
+bool model_utf8(const uint8_t *p, size_t n);
+
+#endif
