@@ -125,20 +125,25 @@ struct build {
 	char path[256]; /* where in the document, as jq writes it without the first dot */
 };
 
+/* What is from the document becomes one line, and no escapes for a terminal. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 static int refuse(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static int refuse(struct build *b, const char *fmt, ...)
 {
-	char why[160], *p;
+	char why[160];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	/* It may have a name from the document in it: one line, and no escapes for a terminal. */
-	for (p = why; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	make_printable(why);
 	return error_set(b->error, EINVAL, "%s: %s", b->path[0] ? b->path : ".", why);
 }
 
@@ -154,6 +159,7 @@ static char *enter(struct build *b, const char *name, size_t index)
 		snprintf(end, sizeof(b->path) - length, "%s%s", length ? "." : "", name);
 	else
 		snprintf(end, sizeof(b->path) - length, "[%zu]", index);
+	make_printable(end);
 	return end;
 }
 
@@ -582,6 +588,48 @@ static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 	return 0;
 }
 
+/*
+ * Where the object that has the name from AT to END as a member has it again: the
+ * byte after that one's colon, or N if there is none.
+ */
+static size_t find_again(const char *text, size_t n, size_t at, size_t end)
+{
+	size_t i, stop, depth = 0;
+
+	for (i = end + 1; i < n; i++) {
+		if (text[i] == '{' || text[i] == '[') {
+			depth++;
+		} else if (text[i] == '}' || text[i] == ']') {
+			if (depth-- == 0)
+				return n;
+		} else if (text[i] == '"') {
+			stop = string_end(text, n, i);
+			if (depth == 0 && stop - i == end - at && is_name(text, n, stop + 1) &&
+			    memcmp(text + i, text + at, end - at) == 0)
+				return stop + strcspn(text + stop, ":") + 1;
+			i = stop;
+		}
+	}
+	return n;
+}
+
+/* Refuse TEXT, which is JSON, for the first member that an object has twice. */
+static int refuse_twice(const char *text, size_t n, struct error *e)
+{
+	size_t i, end, again;
+
+	for (i = 0; i < n; i = end + 1) {
+		end = i;
+		if (text[i] != '"')
+			continue;
+		end = string_end(text, n, i);
+		again = is_name(text, n, end + 1) ? find_again(text, n, i, end) : n;
+		if (again < n)
+			return refuse_byte(text, again, "is there for the second time", e);
+	}
+	return error_set(e, EINVAL, ".: an object has a member twice");
+}
+
 /* Why the tokener T failed. */
 static const char *explain(struct json_tokener *t)
 {
@@ -615,7 +663,7 @@ int json_parse(const char *text, size_t n, json_object **out, struct error *e)
 	else
 		err = scan(text, n, &colons, e);
 	if (!err && count_members(o) != colons)
-		err = error_set(e, EINVAL, "an object has a member twice");
+		err = refuse_twice(text, n, e);
 	json_tokener_free(t);
 	if (err)
 		json_object_put(o);

@@ -85,10 +85,21 @@ static int number(const char *name, const char *text, uint64_t max, uint64_t *ou
 	return 0;
 }
 
+static int octal_mode(const char *name, const char *text, mode_t *out, struct error *e)
+{
+	size_t digits = strspn(text, "01234567");
+	unsigned long mode = strtoul(text, NULL, 8);
+
+	/* strtoul would take blanks and a sign as well. */
+	if (digits == 0 || text[digits] || mode > 0777)
+		return error_set(e, EINVAL, "-o %s=%s: not an octal mode", name, text);
+	*out = (mode_t)mode;
+	return 0;
+}
+
 static int read_texts(struct options *o, struct error *e)
 {
 	uint64_t v;
-	char *end;
 	int err = 0;
 
 	if (o->ram_offset_text) {
@@ -108,13 +119,8 @@ static int read_texts(struct options *o, struct error *e)
 		err = number("gid", o->gid_text, UINT32_MAX - 1, &v, e);
 		o->gid = (gid_t)v;
 	}
-	if (!err && o->umask_text) {
-		unsigned long mask = strtoul(o->umask_text, &end, 8);
-
-		if (!*o->umask_text || *end || o->umask_text[0] == '-' || mask > 0777)
-			return error_set(e, EINVAL, "-o umask=%s: not an octal mode", o->umask_text);
-		o->umask = (mode_t)mask;
-	}
+	if (!err && o->umask_text)
+		err = octal_mode("umask", o->umask_text, &o->umask, e);
 	return err;
 }
 

@@ -217,8 +217,7 @@ edited() {
 	edit "$2"
 	refused_text "$1"
 }
-edit 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
-refused 'a member twice' "$tmp/wrong.json"
+edited num_cpus 's/"num_cpus": *4/"num_cpus": 4, "num_cpus": 4/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": 04/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": +4/'
 edited num_cpus 's/"num_cpus": *4/"num_cpus": -0/'
