@@ -258,6 +258,8 @@ static int check_owner(const struct reader *r, int fd, uint64_t size, struct err
 
 	if (err)
 		return error_set(e, -err, "%s", strerror(-err));
+	if (old_size > INT64_MAX || (inserted && (new_size < old_size || new_size - old_size != inserted)))
+		return error_set(e, EBADMSG, "has sizes that can't be");
 	if (memcmp(mine + AT_BIRTH_NSEC, r->header + AT_BIRTH_NSEC, AT_OLD_SIZE - AT_BIRTH_NSEC) ||
 	    size < low || size > high || (inserted && size != low && size != high))
 		return error_set(e, EBADMSG,
@@ -318,29 +320,54 @@ static int put_back(const struct reader *r, int fd, uint64_t at, uint64_t offset
 	return err;
 }
 
-static int put_all_back(const struct reader *r, int fd)
+/* The range at *AT of the journal; its bytes are at *AT then. */
+static int read_range(const struct reader *r, uint64_t *at, struct journal_range *range)
 {
 	uint64_t old_size = le_get(r->header + AT_OLD_SIZE, 8);
+	uint8_t head[RANGE_SIZE];
+	int err;
+
+	if (r->size - *at < RANGE_SIZE)
+		return -EBADMSG;
+	err = io_read(r->fd, head, RANGE_SIZE, *at);
+	if (err)
+		return err;
+	*at += RANGE_SIZE;
+	*range = (struct journal_range){ le_get(head, 8), le_get(head + 8, 8) };
+	if (range->size > r->size - *at || range->offset > old_size ||
+	    range->size > old_size - range->offset)
+		return -EBADMSG;
+	return 0;
+}
+
+/* That all ranges lie in the journal and in the old file, before the first is put back. */
+static int check_ranges(const struct reader *r, struct error *e)
+{
+	struct journal_range range;
+	uint64_t at = HEADER_SIZE;
+	int err;
+
+	for (; at < r->size; at += range.size) {
+		err = read_range(r, &at, &range);
+		if (err)
+			return error_set(e, -err, "has wrong ranges: %s", strerror(-err));
+	}
+	return 0;
+}
+
+static int put_all_back(const struct reader *r, int fd)
+{
+	struct journal_range range;
 	uint64_t at = HEADER_SIZE;
 	uint8_t *chunk = malloc(CHUNK);
 	int err = chunk ? 0 : -ENOMEM;
 
 	while (!err && at < r->size) {
-		uint64_t offset, size;
-
-		if (r->size - at < RANGE_SIZE) {
-			err = -EBADMSG;
-			break;
+		err = read_range(r, &at, &range);
+		if (!err) {
+			err = put_back(r, fd, at, range.offset, range.size, chunk);
+			at += range.size;
 		}
-		err = io_read(r->fd, chunk, RANGE_SIZE, at);
-		offset = le_get(chunk, 8);
-		size = le_get(chunk + 8, 8);
-		at += RANGE_SIZE;
-		if (!err && (size > r->size - at || offset > old_size || size > old_size - offset))
-			err = -EBADMSG;
-		if (!err)
-			err = put_back(r, fd, at, offset, size, chunk);
-		at += size;
 	}
 	free(chunk);
 	return err;
@@ -388,6 +415,8 @@ int journal_undo(const struct beside *b, int fd, struct error *e)
 		err = open_journal(&r, b, name, &st, e);
 	if (!err)
 		err = check_owner(&r, fd, (uint64_t)st.st_size, e);
+	if (!err)
+		err = check_ranges(&r, e);
 	if (!err) {
 		err = undo(&r, fd, (uint64_t)st.st_size);
 		if (err)
