@@ -2,6 +2,7 @@
 #include "fs.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,6 +190,7 @@ static int find_node(struct fs *fs, fuse_ino_t parent, const char *name, struct 
 	return err;
 }
 
+/* The kernel looks a name up before it makes anything of that name: one too long ends here. */
 static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *ino)
 {
 	struct temp_stat temp;
@@ -201,7 +203,7 @@ static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *
 	else if (!temps_find(&fs->temps, parent, name, &temp))
 		*ino = temp_ino(temp.id);
 	else
-		return -ENOENT;
+		return strlen(name) > NAME_MAX ? -ENAMETOOLONG : -ENOENT;
 	return 0;
 }
 
@@ -574,7 +576,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 	} else {
 		err = get_stat(fs, ino, &st);
 		at = whence == SEEK_HOLE ? st.st_size : offset;
-		if (!err && offset >= st.st_size)
+		if (!err && (offset < 0 || offset >= st.st_size))
 			err = -ENXIO;
 	}
 	if (err || at < 0)
@@ -889,7 +891,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	uint64_t size = container_size(fs->mount.container) +
 			(fs->mount.ram ? ram_size(fs->mount.ram) : 0);
 	struct statvfs st = {
-		.f_bsize = RAM_PAGE, .f_frsize = RAM_PAGE, .f_namemax = 255,
+		.f_bsize = RAM_PAGE, .f_frsize = RAM_PAGE, .f_namemax = NAME_MAX,
 		.f_blocks = (size + RAM_PAGE - 1) / RAM_PAGE,
 	};
 

@@ -34,19 +34,25 @@ class Mount:
     fails unless the daemon ends well.
     """
 
-    def __init__(self, snapshot, *options, stderr=None):
+    def __init__(self, snapshot, *options, stderr=None, user=None):
         if not os.access(program(), os.X_OK):
             sys.exit("FAIL: no program " + program())
         self.root = tempfile.mkdtemp(prefix="smfs-test-")
+        if user:
+            os.chown(self.root, user, user)
         self.process = subprocess.Popen([program(), "-f", *options, snapshot, self.root],
-                                        stdin=subprocess.DEVNULL, stderr=stderr)
+                                        stdin=subprocess.DEVNULL, stderr=stderr,
+                                        user=user, group=user)
 
     def path(self, name):
         return os.path.join(self.root, name)
 
+    def is_mounted(self):
+        return os.path.ismount(self.root)
+
     def __enter__(self):
         end = time.monotonic() + 20
-        while not os.path.ismount(self.root):
+        while not self.is_mounted():
             if self.process.poll() is not None or time.monotonic() > end:
                 self.process.kill()
                 status = self.process.wait()

@@ -521,10 +521,11 @@ def sample(bin_path, path, mem_size):
             f.write((b"page at %d\n" % where).ljust(PAGE, b"."))
 
 
-def compare_mount(snap, root, read_only=()):
+def compare_mount(snap, root, read_only=(), umask=0o077):
     """Compare a mounted tree with a Snapshot; how many files were compared.
 
     READ_ONLY says what can't be written, beside what never can: "fields", "ram".
+    UMASK is the mount's.
     """
     want = {p: shown(p, v) for p, v in leaves(snap.model)}
     if snap.ram_offset is not None:
@@ -550,8 +551,10 @@ def compare_mount(snap, root, read_only=()):
         differ(full + " is a file", True, stat.S_ISREG(st.st_mode))
         differ(full + " st_size", len(content), st.st_size)
         fixed = ("ram" if path == "ram" else "fields") in read_only
-        differ(full + " mode", "0o400" if fixed or not is_writable(path) else "0o600",
-               oct(stat.S_IMODE(st.st_mode)))
+        mode = (0o444 if fixed or not is_writable(path) else 0o666) & ~umask
+        if path == "tsi_token":
+            mode &= 0o600
+        differ(full + " mode", oct(mode), oct(stat.S_IMODE(st.st_mode)))
         with open(full, "rb", buffering=0) as f:
             got = b"".join(iter(lambda f=f: f.read(1 << 20), b""))
             differ(full, content, got)
