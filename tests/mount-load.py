@@ -1,15 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Sixteen readers and four writers at once: what is read was written, whole.
+"""Sixteen clients of every kind at once: nothing stale is read, nothing grows.
 
-Each writer owns its files and each value says whose it is and which one, so
-that a mixture of two values is seen. SMFS_LOAD_SECONDS sets the time.
+Each file has one writer, and its values are counted. How far the writer has come is in
+memory that all share, so that a reader knows which values it may see: none from before
+the last one that was written when it began, none that was not begun when it ended.
+
+Rounds are mounts with different options, and a round has bursts. Between bursts nobody
+has anything open: then the daemon's memory, descriptors and threads are looked at, which
+must not grow any more once the first burst has been. At the end of each round the
+snapshot must be what was written last. SMFS_LOAD_SECONDS sets the time; with
+SMFS_LOAD_MEMORY=no memory is not looked at.
 """
 
 import hashlib
+import mmap
 import multiprocessing
 import os
 import random
+import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -19,9 +29,20 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reader  # noqa: E402
 from mounted import Mount, WorkDir, require_fuse  # noqa: E402
 
-READERS, WRITERS = 16, 4
-RAM = 4 << 20
+ROUNDS = [[], ["-o", "save=sync"], ["-o", "ram=direct"], ["-o", "replace"], ["-o", "save_ram"]]
+LONGEST_BURST = 60
+WRITERS, READERS, RAM_CLIENTS = 4, 5, 2
 
+# RAM: the first part is only read, then each RAM client has a part.
+RAM_READ, RAM_OWN = 2 << 20, 1 << 20
+RAM = RAM_READ + RAM_CLIENTS * RAM_OWN
+BLOCK = 65536
+
+# What memory may still grow by, beside RAM that is written: no more than once.
+SLACK_MIB = 4
+
+
+# ---- values -----------------------------------------------------------------
 
 def number(path, i):
     """The i-th value of a number's file: its bits repeat, so a part is not a value."""
@@ -29,19 +50,9 @@ def number(path, i):
     return int.from_bytes(bytes([i % 200 + 1]) * width, "little")
 
 
-def is_number(path, value):
-    raw = value.to_bytes(reader.width_of(path), "little")
-    return len(set(raw)) == 1 and 1 <= raw[0] <= 200
-
-
 def text(i):
     body = "%d:%s" % (i, chr(ord("a") + i % 26) * (i * 37 % 900))
     return body + ":" + hashlib.md5(body.encode()).hexdigest()
-
-
-def is_text(value):
-    body, _, digest = value.rpartition(":")
-    return hashlib.md5(body.encode()).hexdigest() == digest
 
 
 def blob(size, i):
@@ -49,19 +60,22 @@ def blob(size, i):
     return body + hashlib.md5(body).digest()
 
 
-def is_blob(value):
-    return hashlib.md5(value[:-16]).digest() == value[-16:]
+# Who writes which files.
+WRITTEN = ["num_cpus", "clock_ref", "devices/0/mmio/driver_features", "devices/0/mmio/queues/0/desc_table",
+           "devices/1/mmio/queues/2/used_ring", "devices/3/backing/dax_gpa", "listeners/0/cid",
+           "listeners/1/vm_port", "devices/0/backing/path", "devices/2/backing/mount",
+           "devices/3/backing/host_path", "devices/0/kind", "devices/1/kind", "listeners/0/inet_port",
+           "listeners/2/inet_port", "vcpu/0", "vcpu/1", "intc"]
+EDITED = ["devices/3/backing/tag"]
+KILLED = ["devices/2/backing/path", "devices/3/backing/mount", "clock_host_ticks", "vcpu/2"]
+INTERRUPTED = ["devices/2/backing/size", "vcpu/3"]
+ALL = WRITTEN + EDITED + KILLED + INTERRUPTED
 
-
-FIXED = {"vcpu/0": 512, "vcpu/1": 3000, "vcpu/2": 100, "intc": 2048}
-NUMBERS = ["num_cpus", "clock_ref", "devices/0/mmio/driver_features",
-           "devices/0/mmio/queues/0/desc_table", "devices/1/mmio/queues/2/used_ring",
-           "devices/3/backing/dax_gpa", "listeners/0/cid", "listeners/1/vm_port"]
-TEXTS = ["devices/0/backing/path", "devices/2/backing/mount", "devices/3/backing/tag",
-         "devices/3/backing/host_path"]
-WORDS = ["devices/0/kind", "devices/1/kind"]
-OPTIONAL = ["listeners/0/inet_port", "listeners/2/inet_port"]
-ALL = NUMBERS + TEXTS + WORDS + OPTIONAL + list(FIXED)
+TEXTS = {p for p in ALL if reader.name_of(p) in ("path", "mount", "host_path", "tag")}
+FIXED = {"vcpu/0": 512, "vcpu/1": 3000, "vcpu/2": 100, "vcpu/3": 9000, "intc": 2048}
+# Bytes both ways: as cp and cat write them, and in place.
+IN_PLACE = {"vcpu/1", "vcpu/2", "vcpu/3"}
+OPTIONAL = {"listeners/0/inet_port", "listeners/2/inet_port"}
 
 
 def value_of(path, i):
@@ -69,7 +83,7 @@ def value_of(path, i):
         return blob(FIXED[path], i)
     if path in TEXTS:
         return text(i)
-    if path in WORDS:
+    if reader.name_of(path) == "kind":
         return reader.KINDS[i % 4]
     if path in OPTIONAL and i % 3 == 0:
         return None
@@ -85,8 +99,7 @@ def store(root, path, value):
             pass
         return
     data = reader.shown(path, value)
-    # Bytes both ways: as cp and cat write them, and in place.
-    flags = os.O_WRONLY | (0 if path in ("vcpu/1", "vcpu/2") else os.O_TRUNC)
+    flags = os.O_WRONLY | (0 if path in IN_PLACE else os.O_TRUNC)
     fd = os.open(full, flags | (os.O_CREAT if path in OPTIONAL else 0))
     try:
         # One write: what a reader sees is all of it or nothing.
@@ -99,19 +112,12 @@ def store(root, path, value):
 def fetch(root, path):
     """The value in a file; None where an optional one is absent."""
     try:
-        fd = os.open(os.path.join(root, path), os.O_RDONLY)
+        with open(os.path.join(root, path), "rb", buffering=0) as f:
+            data = os.pread(f.fileno(), 1 << 17, 0)
     except FileNotFoundError:
         if path in OPTIONAL:
             return None
         raise
-    try:
-        data = os.pread(fd, 1 << 17, 0)
-    except FileNotFoundError:
-        if path in OPTIONAL:
-            return None
-        raise
-    finally:
-        os.close(fd)
     if path in FIXED:
         return data
     if not data.endswith(b"\n"):
@@ -120,43 +126,71 @@ def fetch(root, path):
             return None
         raise ValueError("%s: no newline in %r" % (path, data))
     data = data[:-1].decode()
-    return data if path in TEXTS or path in WORDS else int(data, 0)
+    return data if path in TEXTS or reader.name_of(path) == "kind" else int(data, 0)
 
 
-def is_good(path, value):
-    if path in FIXED:
-        return len(value) == FIXED[path] and is_blob(value)
-    if path in TEXTS:
-        return is_text(value)
-    if path in WORDS:
-        return value in reader.KINDS
-    return value is None and path in OPTIONAL or is_number(path, value)
+class Progress:
+    """How far the writers are, in memory that all processes share."""
+
+    def __init__(self):
+        # By file: the last value that was begun, and the last that was written.
+        self.begun = multiprocessing.RawArray("q", [1] * len(ALL))
+        self.done = multiprocessing.RawArray("q", [1] * len(ALL))
+
+    def begin(self, path):
+        k = ALL.index(path)
+        self.begun[k] += 1
+        return self.begun[k]
+
+    def finish(self, path, i):
+        self.done[ALL.index(path)] = i
+
+    def last(self, path):
+        return value_of(path, self.done[ALL.index(path)])
+
+    def check(self, root, path):
+        k = ALL.index(path)
+        first = self.done[k]
+        value = fetch(root, path)
+        if not any(value_of(path, i) == value for i in range(first, self.begun[k] + 1)):
+            raise ValueError("%s: %.300r is not one of the values %d to %d"
+                             % (path, value, first, self.begun[k]))
 
 
-def write_ram(root, rng, ram):
-    """What is there already: pages become private while others read them."""
-    at = rng.randrange(RAM)
-    data = ram[at:at + rng.randrange(1, 20000)]
-    with open(os.path.join(root, "ram"), "r+b", buffering=0) as f:
-        if os.pwrite(f.fileno(), data, at) != len(data):
-            raise OSError("short write to ram")
+# ---- clients: each works until END and returns how much it did -----------------
 
-
-def write_files(root, who, end, result, ram):
-    own = [p for k, p in enumerate(ALL) if k % WRITERS == who]
-    rng = random.Random(who)
-    last, count = {}, 0
+def until(end):
     while time.monotonic() < end:
-        if count % 4 == 0:
-            write_ram(root, rng, ram)
-        path = own[count % len(own)]
-        value = value_of(path, count)
-        store(root, path, value)
-        last[path] = value
-        if fetch(root, path) != value:
-            raise ValueError("%s: the writer does not read what it wrote" % path)
-        count += 1
-    result.put(("write", who, count, last))
+        yield
+
+
+def write_next(root, progress, path):
+    i = progress.begin(path)
+    store(root, path, value_of(path, i))
+    progress.finish(path, i)
+    if fetch(root, path) != value_of(path, i):
+        raise ValueError("%s: the writer does not read what it wrote" % path)
+
+
+def writer(root, progress, end, rng, who, _ram):
+    own = WRITTEN[who::WRITERS]
+    count = 0
+    for count, _ in enumerate(until(end), 1):
+        write_next(root, progress, own[count % len(own)])
+    return count
+
+
+def field_reader(root, progress, end, rng, who, ram):
+    count = 0
+    for count, _ in enumerate(until(end), 1):
+        if count % 8 == who:
+            at = rng.randrange(RAM_READ // BLOCK) * BLOCK
+            with open(os.path.join(root, "ram"), "rb", buffering=0) as f:
+                if os.pread(f.fileno(), BLOCK, at) != ram[at:at + BLOCK]:
+                    raise ValueError("/ram differs at %d" % at)
+        else:
+            progress.check(root, rng.choice(ALL))
+    return count
 
 
 def check_raw(root):
@@ -166,87 +200,217 @@ def check_raw(root):
         if os.fstat(f.fileno()).st_size < 13:
             raise ValueError("size of " + path)
         record = reader.read_backing(reader.Cursor(os.pread(f.fileno(), 1 << 17, 0)))
-    if record["type"] != "disk" or not is_text(record["path"]):
+    body, _, digest = record["path"].rpartition(":")
+    if record["type"] != "disk" or hashlib.md5(body.encode()).hexdigest() != digest:
         raise ValueError("%s: nobody wrote %.300r" % (path, record))
 
 
-def read_files(root, who, end, result, ram_digests):
-    rng = random.Random(who)
+def lister(root, progress, end, rng, who, _ram):
+    """Lists, looks, asks for what is refused, and syncs."""
     count = 0
-    while time.monotonic() < end:
-        if who % 4 == 0 and count % 8 == 0:
-            page = rng.randrange(RAM // 65536)
-            with open(os.path.join(root, "ram"), "rb", buffering=0) as f:
-                if hashlib.md5(os.pread(f.fileno(), 65536, page * 65536)).digest() != ram_digests[page]:
-                    raise ValueError("/ram differs at %d" % (page * 65536))
-        elif who % 4 == 1 and count % 64 == 0:
-            for name in os.listdir(os.path.join(root, "listeners/0")):
-                if name not in ("cid", "peer_port", "vm_port", "family", "socktype", "inet_port"):
-                    raise ValueError("listeners/0/" + name)
-        elif who % 4 == 2 and count % 8 == 0:
-            check_raw(root)
-        else:
-            path = rng.choice(ALL)
-            value = fetch(root, path)
-            if not is_good(path, value):
-                raise ValueError("%s: nobody wrote %.300r" % (path, value))
-        count += 1
-    result.put(("read", who, count, None))
+    for count, _ in enumerate(until(end), 1):
+        for name in os.listdir(os.path.join(root, "listeners/0")):
+            if name not in ("cid", "peer_port", "vm_port", "family", "socktype", "inet_port"):
+                raise ValueError("listeners/0/" + name)
+        check_raw(root)
+        for refused in (lambda: os.mkdir(root + "/new"), lambda: os.unlink(root + "/num_cpus"),
+                        lambda: os.rename(root + "/vcpu", root + "/other")):
+            try:
+                refused()
+            except PermissionError:
+                continue
+            raise ValueError("the tree was changed")
+        os.truncate(root + "/com1", 6)
+        if count % 16 == 0:
+            subprocess.run(["ls", "-lR", root], check=True, stdout=subprocess.DEVNULL)
+            folder = os.open(root, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+    return count
 
 
-def guarded(task, root, who, end, result, *more):
+def editor(root, progress, end, rng, who, _ram):
+    """As sed -i: a temporary beside it that is renamed over it."""
+    count = 0
+    for count, _ in enumerate(until(end), 1):
+        path = EDITED[count % len(EDITED)]
+        i = progress.begin(path)
+        subprocess.run(["sed", "-i", "s/.*/%s/" % value_of(path, i), os.path.join(root, path)], check=True)
+        progress.finish(path, i)
+        if fetch(root, path) != value_of(path, i):
+            raise ValueError("%s: not what sed made of it" % path)
+    return count
+
+
+def victim(root, progress, end, rng, who, _ram):
+    """Writes in processes that are killed on the way."""
+    count = 0
+    for count, _ in enumerate(until(end), 1):
+        path = KILLED[count % len(KILLED)]
+        i = progress.begin(path)
+        child = os.fork()
+        if child == 0:
+            store(root, path, value_of(path, i))
+            os._exit(0)
+        time.sleep(rng.random() * 0.004)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        value = fetch(root, path)
+        if value == value_of(path, i):
+            progress.finish(path, i)
+        elif value != progress.last(path):
+            raise ValueError("%s: neither old nor new: %.300r" % (path, value))
+    return count
+
+
+def interrupted(root, progress, end, rng, who, _ram):
+    """Writes while signals come in all the time."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.0007)
+    count = 0
+    for count, _ in enumerate(until(end), 1):
+        write_next(root, progress, INTERRUPTED[count % len(INTERRUPTED)])
+        progress.check(root, rng.choice(ALL))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return count
+
+
+def ram_client(root, progress, end, rng, who, ram):
+    """Has a part of RAM for itself, in RAM, and keeps in it what it wrote."""
+    start = RAM_READ + who * RAM_OWN
+    count = 0
+    with open(os.path.join(root, "ram"), "r+b", buffering=0) as f:
+        for count, _ in enumerate(until(end), 1):
+            at = start + rng.randrange(RAM_OWN)
+            n = min(rng.randrange(1, 20000), start + RAM_OWN - at)
+            data = rng.randbytes(n)
+            if os.pwrite(f.fileno(), data, at) != n:
+                raise OSError("short write to ram")
+            ram[at:at + n] = data
+            at = start + rng.randrange(RAM_OWN - BLOCK)
+            if os.pread(f.fileno(), BLOCK, at) != ram[at:at + BLOCK]:
+                raise ValueError("/ram differs at %d" % at)
+            if count % 64 == 0:
+                with mmap.mmap(f.fileno(), RAM, mmap.MAP_PRIVATE, mmap.PROT_READ) as view:
+                    if view[start:start + RAM_OWN] != ram[start:start + RAM_OWN]:
+                        raise ValueError("a mapping of /ram differs")
+                os.fsync(f.fileno())
+    return count
+
+
+CLIENTS = ([(writer, k) for k in range(WRITERS)] + [(field_reader, k) for k in range(READERS)]
+           + [(ram_client, k) for k in range(RAM_CLIENTS)]
+           + [(lister, 0), (lister, 1), (editor, 0), (victim, 0), (interrupted, 0)])
+
+
+def guarded(task, who, seed, result, root, progress, end, ram):
     try:
-        task(root, who, end, result, *more)
+        result.put((task.__name__, task(root, progress, end, random.Random(seed), who, ram), None))
     except BaseException:
-        result.put(("failed", who, 0, traceback.format_exc()))
+        result.put((task.__name__, 0, traceback.format_exc()))
+
+
+# ---- rounds -----------------------------------------------------------------
+
+class Usage:
+    """What a daemon has: MiB of memory, descriptors but one for each thread."""
+
+    def __init__(self, pid):
+        with open("/proc/%d/status" % pid, encoding="ascii") as f:
+            status = dict(line.split(":", 1) for line in f)
+        self.memory = int(status["VmRSS"].split()[0]) / 1024
+        self.threads = int(status["Threads"])
+        self.files = len(os.listdir("/proc/%d/fd" % pid))
+
+    def __str__(self):
+        return "%.1f MiB, %d descriptors, %d threads" % (self.memory, self.files, self.threads)
+
+
+def burst(root, progress, ram, seconds, seed):
+    result = multiprocessing.Queue()
+    end = time.monotonic() + seconds
+    children = [multiprocessing.Process(target=guarded,
+                                        args=(task, who, seed * 100 + k, result, root, progress, end, ram))
+                for k, (task, who) in enumerate(CLIENTS)]
+    for child in children:
+        child.start()
+    reports = [result.get(timeout=seconds + 300) for _ in children]
+    for child in children:
+        child.join()
+    for name, _, failure in reports:
+        if failure:
+            print("%s: %s" % (name, failure), file=sys.stderr)
+    if any(failure for _, _, failure in reports):
+        sys.exit("FAIL: see above")
+    return {name: sum(n for task, n, _ in reports if task == name) for name, _, _ in reports}
+
+
+def check_growth(first, now):
+    # A thread has a descriptor; when there are more of them is not for us to say.
+    if now.files - now.threads > first.files - first.threads:
+        sys.exit("FAIL: descriptors: %s, then %s" % (first, now))
+    allowed = first.memory + SLACK_MIB + (RAM - RAM_READ) / (1 << 20)
+    if os.environ.get("SMFS_LOAD_MEMORY") != "no" and now.memory > allowed:
+        sys.exit("FAIL: memory: %s, then %s" % (first, now))
+
+
+def run_round(snapshot, options, progress, ram, seconds, seed):
+    bursts = max(2, int(seconds // LONGEST_BURST) + 1)
+    done = {}
+    shared = multiprocessing.RawArray("c", RAM)
+    shared.raw = ram
+    with Mount(snapshot, *options) as mount:
+        first = None
+        for k in range(bursts):
+            counts = burst(mount.root, progress, shared, seconds / bursts, seed + k)
+            for name, n in counts.items():
+                done[name] = done.get(name, 0) + n
+            now = Usage(mount.process.pid)
+            if first:
+                check_growth(first, now)
+            first = first or now
+        for path in ALL:
+            if fetch(mount.root, path) != progress.last(path):
+                sys.exit("FAIL: %s is not what was written last" % path)
+        with open(mount.path("ram"), "rb") as f:
+            if f.read() != shared.raw:
+                sys.exit("FAIL: /ram is not what was written last")
+    print("%-14s %s; %s" % (" ".join(options[1:]) or "-", now,
+                            ", ".join("%s %d" % (name, n) for name, n in sorted(done.items()))), flush=True)
+    if min(done.values()) < 3:
+        sys.exit("FAIL: too few to mean anything")
+    return shared.raw if "save_ram" in options else ram
+
+
+def make(snapshot, ram):
+    vector = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors", "full.bin")
+    model = reader.Snapshot(vector).model
+    model["mem_size"] = RAM
+    for path in ALL:
+        reader.set_leaf(model, path, value_of(path, 1))
+    with open(snapshot, "wb") as f:
+        # Room for the texts to grow without moving RAM.
+        f.write(reader.encode(model).ljust(reader.RAM_STEP, b"\0") + ram)
+    return model
 
 
 def main():
     require_fuse()
-    seconds = float(os.environ.get("SMFS_LOAD_SECONDS", "5"))
-    vector = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vectors", "full.bin")
+    seconds = float(os.environ.get("SMFS_LOAD_SECONDS", "8"))
+    rounds = ROUNDS if seconds >= 10 else ROUNDS[:2]
     with WorkDir() as work:
         snapshot = os.path.join(work, "snap")
-        model = reader.Snapshot(vector).model
-        model["mem_size"] = RAM
-        for path in ALL:
-            reader.set_leaf(model, path, value_of(path, 1))
         ram = reader.exact_bytes(random.Random(1), RAM)
-        data = reader.encode(model)
-        with open(snapshot, "wb") as f:
-            # Room for the texts to grow without moving RAM.
-            f.write(data.ljust(reader.RAM_STEP, b"\0") + ram)
-        digests = [hashlib.md5(ram[k:k + 65536]).digest() for k in range(0, RAM, 65536)]
-        result = multiprocessing.Queue()
-        with Mount(snapshot) as mount:
-            end = time.monotonic() + seconds
-            tasks = [(write_files, who, ram) for who in range(WRITERS)]
-            tasks += [(read_files, who, digests) for who in range(READERS)]
-            children = [multiprocessing.Process(target=guarded,
-                                                args=(task, mount.root, who, end, result, *more))
-                        for task, who, *more in tasks]
-            for child in children:
-                child.start()
-            reports = [result.get(timeout=seconds + 120) for _ in children]
-            for child in children:
-                child.join()
-            for kind, who, _, what in reports:
-                if kind == "failed":
-                    print("%d: %s" % (who, what), file=sys.stderr)
-            if any(r[0] == "failed" for r in reports):
-                raise SystemExit("FAIL: see above")
-            for kind, _, _, last in reports:
-                for path, value in (last or {}).items():
-                    reader.set_leaf(model, path, value)
-            files = reader.compare_mount(reader.Snapshot(snapshot), mount.root)
-        now = reader.Snapshot(snapshot)
-        if now.model != model or now.ram != ram:
-            sys.exit("FAIL: the snapshot is not what was written last")
-    reads = sum(r[2] for r in reports if r[0] == "read")
-    writes = sum(r[2] for r in reports if r[0] == "write")
-    print("%d reads, %d writes, %d files compared" % (reads, writes, files))
-    if reads < READERS * 10 or writes < WRITERS * 10:
-        sys.exit("FAIL: too few to mean anything")
+        model = make(snapshot, ram)
+        progress = Progress()
+        for k, options in enumerate(rounds):
+            ram = run_round(snapshot, options, progress, ram, seconds / len(rounds), 1000 * k)
+            for path in ALL:
+                reader.set_leaf(model, path, progress.last(path))
+            now = reader.Snapshot(snapshot)
+            if now.model != model or now.ram != ram:
+                sys.exit("FAIL: the snapshot is not what was written last")
+    print("ok: %d mounts, %.0f s" % (len(rounds), seconds))
 
 
 if __name__ == "__main__":
