@@ -101,11 +101,17 @@ static mode_t directory_mode(const struct fs *fs)
 	return S_IFDIR | ((0777 & ~fs->umask) & (fs->read_only ? 0555 : 0777));
 }
 
+/* What a kernel that keeps writes back has, nobody knows: then nothing is a hole. */
+static uint64_t known_data(struct fs *fs)
+{
+	return fs->writeback ? ram_size(fs->mount.ram) : ram_stored(fs->mount.ram);
+}
+
 static void ram_stat(struct fs *fs, struct stat *st)
 {
 	st->st_mode = file_mode(fs, RW, false);
 	st->st_size = (off_t)ram_size(fs->mount.ram);
-	st->st_blocks = (blkcnt_t)((ram_stored(fs->mount.ram) + 511) / 512);
+	st->st_blocks = (blkcnt_t)((known_data(fs) + 511) / 512);
 	ram_mtime(fs->mount.ram, &st->st_mtim);
 }
 
@@ -567,11 +573,13 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 {
 	struct fs *fs = fs_of(req);
 	struct stat st;
-	int64_t at;
+	int64_t at = 0;
 	int err = 0;
 
 	(void)fi;
-	if (is_ram(ino)) {
+	if (fs->writeback) {
+		err = -ENOSYS; /* then the kernel takes all of a file for data, see known_data */
+	} else if (is_ram(ino)) {
 		at = ram_seek(fs->mount.ram, (uint64_t)offset, whence);
 	} else {
 		err = get_stat(fs, ino, &st);

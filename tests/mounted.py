@@ -31,16 +31,17 @@ class Mount:
     """with Mount(snapshot, option...) as m: m.path("num_cpus") ...
 
     The daemon is a child, in the foreground; leaving the block unmounts and
-    fails unless the daemon ends well.
+    fails unless the daemon ends well. SMFS is another program than the usual.
     """
 
-    def __init__(self, snapshot, *options, stderr=None, user=None):
-        if not os.access(program(), os.X_OK):
-            sys.exit("FAIL: no program " + program())
+    def __init__(self, snapshot, *options, stderr=None, user=None, smfs=None):
+        smfs = smfs or program()
+        if not os.access(smfs, os.X_OK):
+            sys.exit("FAIL: no program " + smfs)
         self.root = tempfile.mkdtemp(prefix="smfs-test-")
         if user:
             os.chown(self.root, user, user)
-        self.process = subprocess.Popen([program(), "-f", *options, snapshot, self.root],
+        self.process = subprocess.Popen([smfs, "-f", *options, snapshot, self.root],
                                         stdin=subprocess.DEVNULL, stderr=stderr,
                                         user=user, group=user)
 

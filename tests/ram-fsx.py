@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""/ram is exercised in all ways that a file can be read and written, however it is
+served, by one thread and by eight: it holds what was written, and the snapshot does not.
+
+ram-exerciser (its arguments are at the top of ram-exerciser.c) does the work, and
+proves each time that it sees a wrong byte. With SMFS_TEST_ALL=1 it takes half an hour.
+"""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+import filesystems  # noqa: E402
+import reader  # noqa: E402
+from mounted import Mount, WorkDir, lacking, require_fuse  # noqa: E402
+
+EXERCISER = os.path.join(os.environ.get("SMFS_BUILD", os.path.join(HERE, "..")),
+                         "tests", "ram-exerciser")
+ALL = os.environ.get("SMFS_TEST_ALL") == "1"
+SEEDS, OPERATIONS = (20, 1000000) if ALL else (2, 10000)
+THREADS = (1, 8)
+# With a hole, and a page that RAM ends in.
+MEM = (4 << 20) + 1234
+HOLE = slice(1 << 20, 2 << 20)
+PASSED = "/ram is passed through to a clone of RAM"
+failed = threading.Event()
+
+
+def check(condition, what):
+    if not condition:
+        failed.set()
+        sys.exit("FAIL: " + what)
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+class Subject:
+    """A snapshot in a folder of its own, and the model of its RAM, a file, in another."""
+
+    def __init__(self, root=None, smfs=None, options=""):
+        self.folder = tempfile.mkdtemp(dir=root, prefix="smfs-test-")
+        self.scratch = tempfile.mkdtemp(prefix="smfs-test-")
+        self.smfs = smfs
+        self.options = ["-o", options] if options else []
+        self.path = os.path.join(self.folder, "snap")
+        self.model = os.path.join(self.scratch, "model")
+        self.copy = os.path.join(self.scratch, "copy")
+        fields = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
+        fields["mem_size"] = MEM
+        ram = bytearray(reader.exact_bytes(random.Random(7), MEM))
+        ram[HOLE] = bytes(HOLE.stop - HOLE.start)
+        self.ram = bytes(ram)
+        with open(self.path, "wb") as f:
+            f.write(reader.encode(fields))
+            f.seek(reader.RAM_STEP)
+            f.write(ram)
+        subprocess.run(["fallocate", "--dig-holes", self.path], check=True)
+        self.digest = digest(self.path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        shutil.rmtree(self.folder)
+        shutil.rmtree(self.scratch)
+
+    @contextlib.contextmanager
+    def mounted(self, *options, stderr=None):
+        """The path of /ram, with the model as it is; nothing may reach the snapshot."""
+        with open(self.model, "wb") as f:
+            f.write(self.ram)
+        with Mount(self.path, *self.options, *options, stderr=stderr, smfs=self.smfs) as m:
+            yield m.path("ram")
+        check(digest(self.path) == self.digest, "the snapshot has changed")
+        check(os.listdir(self.folder) == ["snap"], "something is left beside it")
+
+    def exercise(self, ram, uses, seed, operations, threads):
+        p = subprocess.run([EXERCISER, *uses, ram, self.model, str(seed), str(operations),
+                            str(threads)],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return p.returncode, p.stdout
+
+
+class Mode:
+    """A way to serve /ram, and what may be done to it by one thread, and by several."""
+
+    def __init__(self, name, subject, one, several):
+        self.name = name
+        self.subject = subject
+        self.uses = {1: one, 8: several}
+
+
+def modes(stack, missing):
+    def subject(**how):
+        return stack.enter_context(Subject(**how))
+
+    for threads in THREADS:
+        yield threads, Mode("cached", subject(), ["-s", "-e", "at-once"], ["-s", "-e", "at-once"])
+        # The kernel maps nothing shared that it may not cache.
+        yield threads, Mode("direct", subject(options="ram=direct"), ["-e", "at-once"],
+                            ["-e", "at-once"])
+        # A write past the end is told of when the kernel likes, and RAM is another file then.
+        yield threads, Mode("writeback", subject(options="writeback"), ["-s"], ["-s"])
+    smfs = os.environ.get("SMFS_PASSTHROUGH")
+    try:
+        if not smfs:
+            raise filesystems.Missing("SMFS_PASSTHROUGH, an smfs with libfuse 3.17")
+        root = stack.enter_context(filesystems.mounted("xfs"))
+    except filesystems.Missing as e:
+        missing.append(str(e))
+        return
+    for threads in THREADS:
+        s = subject(root=root, smfs=smfs)
+        is_passed_through(s)
+        yield threads, Mode("passthrough", s, ["-s", "-e", "late"], ["-s"])
+
+
+def is_passed_through(subject):
+    with tempfile.TemporaryFile("w+") as said:
+        with subject.mounted("-d", stderr=said) as ram, open(ram, "rb"):
+            pass
+        said.seek(0)
+        check(PASSED in said.read(), "the daemon does not say: " + PASSED)
+
+
+def is_no_hole(mode):
+    """What was written a moment ago is data to whoever asks for data: cp does."""
+    subject = mode.subject
+    expected = bytearray(subject.ram)
+    at = HOLE.start + 10 * 4096
+    with subject.mounted() as ram, open(ram, "r+b", buffering=0) as f:
+        for data in (b"first", b"second"):
+            os.pwrite(f.fileno(), data, at)
+            expected[at:at + len(data)] = data
+            check(os.lseek(f.fileno(), HOLE.start, os.SEEK_DATA) <= at, mode.name + ": a hole")
+            subprocess.run(["cp", "--sparse=auto", ram, subject.copy], check=True)
+            with open(subject.copy, "rb") as c:
+                check(c.read() == expected, mode.name + ": a copy of /ram")
+            at += 20 * 4096
+
+
+def run(mode, threads):
+    """How many operations were done, in how many seconds."""
+    subject = mode.subject
+    is_no_hole(mode)
+    start = time.monotonic()
+    for seed in range(SEEDS):
+        if failed.is_set():
+            break
+        with subject.mounted() as ram:
+            status, said = subject.exercise(ram, mode.uses[threads], seed, OPERATIONS, threads)
+            what = "%s, %d threads, seed %d: " % (mode.name, threads, seed)
+            check(status == 0, "%sexit status %d: %s" % (what, status, said))
+            check(said == "%d operations, seed %d, threads %d\n" % (OPERATIONS, seed, threads), said)
+            check(digest(ram) == digest(subject.model), what + "/ram is not the model")
+    return mode.name, threads, SEEDS * OPERATIONS, time.monotonic() - start
+
+
+def sees_what_is_wrong():
+    """A byte that is not what the model says is found, whichever way it is read."""
+    with Subject() as subject:
+        for what in ("read", "shared", "private", "hole", "end"):
+            with subject.mounted() as ram:
+                status, said = subject.exercise(ram, ["-s", "-f", what], 5, 20000, 1)
+            check(status == 1, "exit status %d with a wrong byte: %s" % (status, said))
+            seen = re.search(r"seed 5, thread 0 of 1, operation \d+, %s: offset \d+: 1 of \d+ "
+                             r"bytes are wrong, expected (\w\w).*, got (\w\w)" % what, said)
+            check(seen and seen[1] != seen[2], "a wrong byte is told of so: " + said)
+        # And one that is in /ram, not made up.
+        at = MEM - 100
+        for threads in THREADS:
+            with subject.mounted() as ram, open(ram, "r+b", buffering=0) as f:
+                os.pwrite(f.fileno(), bytes([subject.ram[at] ^ 255]), at)
+                status, said = subject.exercise(ram, [], 1, 0, threads)
+            check(status == 1 and "offset %d: 1 of " % at in said, "not told of: " + said)
+
+
+def main():
+    require_fuse()
+    check(os.access(EXERCISER, os.X_OK), "no program " + EXERCISER)
+    missing = []
+    sees_what_is_wrong()
+    with contextlib.ExitStack() as stack:
+        # Client and server take turns: a processor each is what a run makes use of.
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            runs = [pool.submit(run, mode, threads) for threads, mode in modes(stack, missing)]
+            for r in runs:
+                print("%s, threads %d: %d operations, %.1f s" % r.result(), flush=True)
+    if missing:
+        lacking("; ".join(missing))
+
+
+if __name__ == "__main__":
+    main()
