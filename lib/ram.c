@@ -302,9 +302,22 @@ uint64_t ram_size(const struct ram *r)
 	return r->size;
 }
 
+/*
+ * Whether the file still has the byte before END.  When it is cut short inside of a page,
+ * the rest of that page stays mapped and turns to zeros: what was copied from the mapping is
+ * the file's if this is so AFTERWARDS.  It is a read, not a look at the size, for some
+ * filesystems (XFS) zero the rest first, and let reads wait until the size is told as well.
+ */
+static bool file_reaches(const struct ram *r, uint64_t end)
+{
+	uint8_t last;
+
+	return io_read(r->fd, &last, 1, r->offset + end - 1) == 0;
+}
+
 static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 {
-	uint64_t end = offset + n;
+	uint64_t end = offset + n, from_file = 0;
 	uint8_t *out = to;
 
 	while (offset < end) {
@@ -318,8 +331,10 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 			return -EIO;
 		out += take;
 		offset += take;
+		if (!ours)
+			from_file = offset;
 	}
-	return 0;
+	return from_file == 0 || file_reaches(r, from_file) ? 0 : -EIO;
 }
 
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
@@ -332,33 +347,83 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
 	return err;
 }
 
+struct view {
+	struct iovec *pieces;
+	int count;
+	int last_of_file; /* the last piece that is in the file's mapping, or -1 */
+	size_t page_size; /* of the mapping */
+	uint8_t *copy;    /* of a page */
+};
+
+/*
+ * Who looks at the pieces does so later, and nobody can ask the file after that.  But the
+ * pages after one that the file is cut in are gone before its rest is zeros, so a fault
+ * in the last page tells of a cut in any before it that was seen sooner.  Of the last page
+ * itself the first byte is left in the mapping, for it is right or a fault, and the rest is
+ * copied and asked for now.
+ *
+ * Where the zeros come first (XFS) a moment is left, between these and the faults: there
+ * only what lies in one page is safe from a cut under way.
+ */
+static int settle_last_page(const struct ram *r, struct view *v)
+{
+	struct iovec *piece = &v->pieces[v->last_of_file];
+	const uint8_t *start = piece->iov_base, *end = start + piece->iov_len;
+	const uint8_t *page = end - 1 - (size_t)(end - 1 - r->base) % v->page_size;
+	const uint8_t *from = page < start ? start : page;
+	size_t n;
+
+	if (v->last_of_file > 0 || page > start)
+		from++;
+	n = (size_t)(end - from);
+	if (!guard_copy(v->copy, from, n) || !file_reaches(r, (uint64_t)(end - r->base)))
+		return -EIO;
+	if (from == start) {
+		piece->iov_base = v->copy;
+		return 0;
+	}
+	memmove(piece + 2, piece + 1, (size_t)(v->count - 1 - v->last_of_file) * sizeof(*piece));
+	piece[0].iov_len -= n;
+	piece[1] = (struct iovec){ v->copy, n };
+	v->count++;
+	return 0;
+}
+
+/* The piece from OFFSET on, and not past END; returns its size. */
+static size_t add_piece(const struct ram *r, struct view *v, uint64_t offset, uint64_t end)
+{
+	uint64_t page = offset / RAM_PAGE;
+	bool ours = is_written(r, page);
+	/* From the next page on: this one may be written meanwhile. */
+	uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
+	size_t size = (run < end ? run : end) - offset;
+
+	if (!ours)
+		v->last_of_file = v->count;
+	v->pieces[v->count++] = (struct iovec){ (ours ? r->top : r->base) + offset, size };
+	return size;
+}
+
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
 {
-	struct iovec *pieces = malloc((n / RAM_PAGE + 2) * sizeof(*pieces));
+	struct view v = { .last_of_file = -1, .page_size = (size_t)sysconf(_SC_PAGESIZE) };
+	size_t most = n / RAM_PAGE + 3;
 	uint64_t end = offset + n;
-	int count = 0;
 	int err = 0;
 
-	if (!pieces)
+	v.pieces = malloc(most * sizeof(*v.pieces) + v.page_size);
+	if (!v.pieces)
 		return -ENOMEM;
+	v.copy = (uint8_t *)(v.pieces + most);
 	pthread_rwlock_rdlock(&r->moves);
-	while (offset < end && !err) {
-		uint64_t page = offset / RAM_PAGE;
-		bool ours = is_written(r, page);
-		/* From the next page on: this one may be written meanwhile. */
-		uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
-
-		if (run > end)
-			run = end;
-		pieces[count++] = (struct iovec){ (ours ? r->top : r->base) + offset, run - offset };
-		offset = run;
-		if (r->lost && !ours)
-			err = -EIO;
-	}
+	while (offset < end)
+		offset += add_piece(r, &v, offset, end);
+	if (v.last_of_file >= 0)
+		err = r->lost ? -EIO : settle_last_page(r, &v);
 	if (!err)
-		fn(ctx, pieces, count);
+		fn(ctx, v.pieces, v.count);
 	pthread_rwlock_unlock(&r->moves);
-	free(pieces);
+	free(v.pieces);
 	return err;
 }
 
@@ -375,7 +440,8 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 		return -ENOSPC;
 	}
 	if (!is_written(r, page) && n < size)
-		ok = !r->lost && guard_copy(r->top + at, r->base + at, size);
+		ok = !r->lost && guard_copy(r->top + at, r->base + at, size) &&
+		     file_reaches(r, at + size);
 	ok = ok && guard_copy(r->top + at + from, data, n);
 	if (ok && !is_written(r, page)) {
 		atomic_fetch_or(&r->written[page / 64], UINT64_C(1) << page % 64);
@@ -469,14 +535,31 @@ void ram_set_mtime(struct ram *r, struct timespec when)
 	r->written_at = nanoseconds(when);
 }
 
-/* lseek in the file, in the RAM's offsets; the end of the RAM where there is no more. */
+/* Where RAM ends in the file, in the RAM's offsets: sooner if the file was cut. */
+static uint64_t file_end(const struct ram *r)
+{
+	struct stat st;
+
+	if (fstat(r->fd, &st) < 0 || (uint64_t)st.st_size >= r->offset + r->size)
+		return r->size;
+	return (uint64_t)st.st_size > r->offset ? (uint64_t)st.st_size - r->offset : 0;
+}
+
+/*
+ * lseek in the file, in the RAM's offsets; the end of the RAM where there is no more.
+ * What the file has lost is data: who reads it is to be told, not to leave it out.
+ */
 static uint64_t file_seek(const struct ram *r, uint64_t offset, int whence)
 {
 	off_t at = lseek(r->fd, (off_t)(r->offset + offset), whence);
+	int code = errno;
+	uint64_t end = file_end(r);
 
-	if (at < 0)
-		return errno == ENXIO || whence == SEEK_HOLE ? r->size : offset;
+	if (whence == SEEK_DATA && at < 0)
+		return code != ENXIO || r->lost || offset > end ? offset : end;
 	at -= (off_t)r->offset;
+	if (whence == SEEK_HOLE && (r->lost || at < 0 || (uint64_t)at >= end))
+		return r->size;
 	return (uint64_t)at < r->size ? (uint64_t)at : r->size;
 }
 

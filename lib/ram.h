@@ -83,9 +83,10 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
 
 /*
  * Call FN with pieces of memory that hold the N bytes at OFFSET, in order, and
- * stay valid while it runs.  There are at most N / RAM_PAGE + 2.  A system call
- * that copies from them fails with EFAULT where ram_read fails with -EIO; nothing
- * else may touch them.  0, or -ENOMEM or -EIO, and then FN was not called.
+ * stay valid while it runs.  There are at most N / RAM_PAGE + 3, some may be empty.
+ * A system call that copies from them, in order, may fail with EFAULT where ram_read
+ * would have failed with -EIO; nothing else may touch them.  0, or -ENOMEM or -EIO, and
+ * then FN was not called.
  */
 typedef void ram_viewer(void *ctx, struct iovec *pieces, int count);
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx);
@@ -119,7 +120,10 @@ void ram_clean(struct ram *r);
 bool ram_mtime(struct ram *r, struct timespec *when);
 void ram_set_mtime(struct ram *r, struct timespec when);
 
-/* Bytes that the file stores for the RAM, without holes, plus those written here. */
+/*
+ * Bytes that the file stores for the RAM, without holes, plus those written here.  Here
+ * and in ram_seek, what the file has lost is data and no hole.
+ */
 uint64_t ram_stored(struct ram *r);
 
 /* lseek(2) with SEEK_DATA or SEEK_HOLE: an offset, or -ENXIO past the end. */
