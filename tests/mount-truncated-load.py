@@ -1,0 +1,359 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The snapshot is cut shorter and shorter while several processes read, write and map
+/ram: what they get is right or an error, nothing that was lost turns to other bytes, and
+the daemon lives.
+
+Each byte of RAM has its own value below 128, never 0, and is only ever written as that
+value plus 128. With SMFS_TEST_ALL=1 it takes minutes.
+"""
+
+import contextlib
+import errno
+import mmap
+import multiprocessing
+import os
+import queue
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+import filesystems  # noqa: E402
+import reader  # noqa: E402
+from mounted import Mount, require_fuse  # noqa: E402
+
+ALL = os.environ.get("SMFS_TEST_ALL") == "1"
+ROUNDS, CUTS = (10, 100) if ALL else (1, 15)
+MODES = ("", "ram=direct", "writeback")
+PAGE = mmap.PAGESIZE
+MEM = (8 << 20) + 1234
+BLOCK = 64 << 10
+# Blocks begin and end inside of pages: those belong to two writers.
+SHIFT = 100
+LOW = bytes(i & 127 for i in range(256))
+RAM = bytes(b or 1 for b in reader.exact_bytes(random.Random(3), MEM).translate(LOW))
+WRITTEN = bytes(b | 128 for b in RAM)
+READERS, WRITERS, MAPPERS = 4, 2, 2
+# Half of the blocks nobody writes, or there would soon be nothing to lose.
+OWNERS = 2 * (WRITERS + MAPPERS)
+FIELDS = {"num_cpus": b"4\n", "devices/0/backing/path": b"/var/lib/sm/root.img\n"}
+
+
+def check(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+def is_ram(data, at, what):
+    """What is seen at AT was there once."""
+    if data.translate(LOW) != RAM[at:at + len(data)]:
+        bad = next(i for i, b in enumerate(data) if b & 127 != RAM[at + i])
+        raise AssertionError("%s: byte %d is %d, not %d; %d of %d bytes from %d on are zeros" %
+                             (what, at + bad, data[bad], RAM[at + bad], data.count(0), len(data), at))
+
+
+class Shared:
+    """What the processes of a round know of each other."""
+
+    def __init__(self, path, mode):
+        self.path = path
+        self.mode = mode
+        self.stop = multiprocessing.RawValue("b", 0)
+        self.cut = multiprocessing.RawValue("q", MEM)  # the next end of RAM, or the last one
+        self.done = multiprocessing.RawArray("q", READERS + WRITERS + MAPPERS)
+        self.result = multiprocessing.Queue()
+
+
+class Worker:
+    """A process that goes on until it is stopped."""
+
+    def __init__(self, shared, index):
+        self.shared = shared
+        self.index = index
+        self.rng = random.Random(index)
+        self.right = self.refused = 0
+        self.fd = os.open(shared.path, os.O_RDWR)
+
+    def run(self):
+        while not self.shared.stop.value:
+            try:
+                self.act()
+                self.right += 1
+            except OSError as e:
+                if e.errno != errno.EIO:
+                    raise
+                self.refused += 1
+            self.shared.done[self.index] += 1
+
+    def near(self):
+        """Some byte near the end, half of the time."""
+        if self.rng.random() < 0.5:
+            return self.rng.randrange(MEM)
+        at = self.shared.cut.value + self.rng.randrange(-2 * PAGE, 2 * PAGE)
+        return min(max(at, 0), MEM - 1)
+
+
+class Reader(Worker):
+    def act(self):
+        n = self.rng.choice((1, 100, PAGE, 5000, 16 * PAGE, 1 << 20))
+        last = self.near()
+        if self.rng.random() < 0.5:
+            last = min(last | PAGE - 1, MEM - 1)
+        at = max(last + 1 - n, 0)
+        if self.rng.random() < 0.2:
+            os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        data = os.pread(self.fd, n, at)
+        check(data, "RAM ends at %d" % at)
+        is_ram(data, at, "read")
+
+
+class Owner(Worker):
+    """Some of the blocks are its own."""
+
+    def __init__(self, shared, index):
+        super().__init__(shared, index)
+        self.rest = index - READERS
+
+    def pick(self):
+        """A piece of a block that is its own, and the number of that."""
+        block = self.near() // BLOCK // OWNERS * OWNERS + self.rest
+        start = block * BLOCK + SHIFT
+        if start + BLOCK > MEM:
+            block, start = self.rest, self.rest * BLOCK + SHIFT
+        n = self.rng.choice((1, 50, PAGE, 3 * PAGE))
+        at = start + self.rng.randrange(BLOCK - n)
+        if self.rng.random() < 0.5:
+            at = max(at // PAGE * PAGE, start)
+        return at, n, block
+
+
+class Writer(Owner):
+    """Knows what is in its blocks, but for those of which a write failed."""
+
+    def __init__(self, shared, index):
+        super().__init__(shared, index)
+        self.image = bytearray(RAM)
+        self.unsure = set()
+
+    def act(self):
+        at, n, block = self.pick()
+        # Kept back by the kernel, it may fail later.
+        if self.shared.mode == "writeback":
+            self.unsure.add(block)
+        if self.rng.random() < 0.3:
+            self.write(at, n, block)
+        at, n, block = self.pick()
+        data = os.pread(self.fd, n, at)
+        is_ram(data, at, "read by the writer")
+        if block not in self.unsure:
+            check(data == self.image[at:at + len(data)], "%d bytes at %d are not the last" % (n, at))
+
+
+    def write(self, at, n, block):
+        done = 0
+        try:
+            # It may go in pieces, and the first be written before the next is refused.
+            done = os.pwrite(self.fd, WRITTEN[at:at + n], at)
+            self.image[at:at + done] = WRITTEN[at:at + done]
+        finally:
+            if done < n:
+                self.unsure.add(block)
+
+
+class Mapper(Owner):
+    """A child at a time does it: the kernel ends it where a page is not to be had."""
+
+    def act(self):
+        child = os.fork()
+        if child == 0:
+            try:
+                for _ in range(self.rng.randrange(1, 10)):
+                    self.map_some()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)
+        _, status = os.waitpid(child, 0)
+        # The next child is to do other things than this one.
+        self.rng.random()
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS:
+            raise OSError(errno.EIO, "SIGBUS")
+        check(status == 0, "a process that maps ended with %d" % status)
+
+    def map_some(self):
+        at, n, _ = self.pick()
+        start = at // PAGE * PAGE
+        size = min(self.rng.choice((4, 32)) * PAGE, MEM - start)
+        # What may not be cached can't be mapped shared.
+        share = self.shared.mode != "ram=direct"
+        with mmap.mmap(self.fd, size, mmap.MAP_SHARED if share else mmap.MAP_PRIVATE,
+                       mmap.PROT_READ | mmap.PROT_WRITE, offset=start) as m:
+            seen = self.rng.randrange(size)
+            is_ram(m[seen:seen + n], start + seen, "mapped")
+            if share:
+                m[at - start:at - start + n] = WRITTEN[at:at + n]
+                try:
+                    m.flush()
+                except OSError as e:
+                    check(e.errno == errno.EIO, "msync: %s" % e)
+
+
+def work(kind, shared, index):
+    try:
+        worker = kind(shared, index)
+        worker.run()
+        shared.result.put((kind.__name__, worker.right, worker.refused, None))
+    except BaseException:
+        shared.result.put((kind.__name__, 0, 0, traceback.format_exc()))
+
+
+def wait_for_readers(shared):
+    """Until each reader read some more. One that ended did so for an error."""
+    before = shared.done[:READERS]
+    end = time.monotonic() + 60
+    while any(now == then for now, then in zip(shared.done, before)):
+        check(time.monotonic() < end, "a reader is stuck: %s, %s" % (before, list(shared.done)))
+        with contextlib.suppress(queue.Empty):
+            kind, _, _, what = shared.result.get(timeout=0.002)
+            raise AssertionError("%s ended: %s" % (kind, what))
+
+
+def cut(shared, snapshot, rng):
+    """Shorter, and shorter; mostly inside of pages."""
+    for i in range(CUTS, 0, -1):
+        end = min(MEM - 1, (MEM * i // CUTS) - rng.randrange(1, MEM // CUTS))
+        if rng.random() < 0.1:
+            end = end // PAGE * PAGE
+        shared.cut.value = end
+        wait_for_readers(shared)
+        os.truncate(snapshot, reader.RAM_STEP + end)
+        wait_for_readers(shared)
+
+
+def serves_fields(mount):
+    for name, value in FIELDS.items():
+        with open(mount.path(name), "rb") as f:
+            check(f.read() == value, name)
+
+
+def writes_what_it_can(mount, at, mode):
+    """A page of which some was lost is written as a whole or not at all."""
+    with open(mount.path("ram"), "r+b", buffering=0) as f:
+        # Kept back, it fails in the end, if the kernel does not have to read the page first.
+        if mode != "writeback":
+            try:
+                os.pwrite(f.fileno(), b"x", at)
+                check(False, "a part of a page that was cut is written")
+            except OSError as e:
+                check(e.errno == errno.EIO, str(e))
+        check(os.pwrite(f.fileno(), WRITTEN[at:at + PAGE], at) == PAGE, "a short write")
+        os.fsync(f.fileno())
+        check(os.pread(f.fileno(), PAGE, at) == WRITTEN[at:at + PAGE], "a page that is written")
+
+
+def is_told_of(mount, snapshot, folder, mode):
+    """All of it, in order, as programs do: from the page that it was cut in it is an error."""
+    end = MEM // 2 + 123
+    os.truncate(snapshot, reader.RAM_STEP + end)
+    with open(mount.path("ram"), "rb", buffering=0) as f:
+        for at in range(0, MEM, PAGE):
+            try:
+                data = os.pread(f.fileno(), PAGE, at)
+            except OSError as e:
+                check(e.errno == errno.EIO and at + PAGE > end, "%s at %d" % (e, at))
+                continue
+            check(at + PAGE <= end, "what was lost is read at %d" % at)
+            is_ram(data, at, "read in order")
+        check(f.seek(end + PAGE, os.SEEK_DATA) == end + PAGE, "what was lost is a hole")
+    writes_what_it_can(mount, end // PAGE * PAGE, mode)
+    copy = os.path.join(folder, "copy")
+    p = subprocess.run(["cp", "--sparse=auto", mount.path("ram"), copy], check=False,
+                       stderr=subprocess.PIPE, text=True)
+    check(p.returncode == 1 and os.strerror(errno.EIO) in p.stderr, "cp succeeds: " + p.stderr)
+    serves_fields(mount)
+
+
+def load(mount, snapshot, mode, rng):
+    shared = Shared(mount.path("ram"), mode)
+    kinds = [Reader] * READERS + [Writer] * WRITERS + [Mapper] * MAPPERS
+    children = [multiprocessing.Process(target=work, args=(kind, shared, index))
+                for index, kind in enumerate(kinds)]
+    for child in children:
+        child.start()
+    try:
+        cut(shared, snapshot, rng)
+        serves_fields(mount)
+        check(mount.process.poll() is None, "the daemon died")
+    finally:
+        shared.stop.value = 1
+        for child in children:
+            child.join(60)
+            child.kill()
+    reports = [shared.result.get(timeout=60) for _ in children]
+    for kind, right, refused, what in reports:
+        check(what is None, "%s: %s" % (kind, what))
+        check(kind != "Reader" or right > 0 and refused > 0,
+              "%d are read, %d refused" % (right, refused))
+    os.truncate(snapshot, 0)
+    for name, value in FIELDS.items():
+        try:
+            with open(mount.path(name), "rb") as f:
+                check(f.read() == value, name)
+        except OSError as e:
+            check(e.errno == errno.EIO, "%s: %s" % (name, e))
+    return sum(r[1] for r in reports), sum(r[2] for r in reports)
+
+
+@contextlib.contextmanager
+def mounted(folder, mode):
+    snapshot = os.path.join(folder, "snap")
+    model = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
+    model["mem_size"] = MEM
+    with open(snapshot, "wb") as f:
+        f.write(reader.encode(model).ljust(reader.RAM_STEP, b"\0") + RAM)
+    with open(os.path.join(folder, "said"), "w", encoding="ascii") as said:
+        with Mount(snapshot, "-o", mode or "rw", stderr=said) as m:
+            yield m, snapshot
+
+
+def run(root, modes, name):
+    folder = tempfile.mkdtemp(dir=root, prefix="smfs-test-")
+    try:
+        for mode in modes:
+            right = refused = 0
+            with mounted(folder, mode) as (mount, snapshot):
+                is_told_of(mount, snapshot, folder, mode)
+            for seed in range(ROUNDS):
+                with mounted(folder, mode) as (mount, snapshot):
+                    counts = load(mount, snapshot, mode, random.Random(seed))
+                right += counts[0]
+                refused += counts[1]
+            print("%s, %s: %d right, %d refused, %d cuts" %
+                  (name, mode or "cached", right, refused, ROUNDS * CUTS), flush=True)
+    except AssertionError as e:
+        sys.exit("FAIL: %s, %s: %s" % (name, mode or "cached", e))
+    finally:
+        shutil.rmtree(folder)
+
+
+def main():
+    require_fuse()
+    run(None, MODES, "here")
+    for kind in filesystems.KINDS:
+        try:
+            with filesystems.mounted(kind) as root:
+                run(root, MODES if ALL else ("ram=direct",), kind)
+        except filesystems.Missing as e:
+            print("not on %s: %s" % (kind, e))
+
+
+if __name__ == "__main__":
+    main()
