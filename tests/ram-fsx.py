@@ -4,7 +4,8 @@
 served, by one thread and by eight: it holds what was written, and the snapshot does not.
 
 ram-exerciser (its arguments are at the top of ram-exerciser.c) does the work, and
-proves each time that it sees a wrong byte. With SMFS_TEST_ALL=1 it takes half an hour.
+proves each time that it sees a wrong byte; fio is a second opinion. With SMFS_TEST_ALL=1
+it takes half an hour.
 """
 
 import concurrent.futures
@@ -32,8 +33,10 @@ EXERCISER = os.path.join(os.environ.get("SMFS_BUILD", os.path.join(HERE, "..")),
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
 SEEDS, OPERATIONS = (20, 1000000) if ALL else (2, 10000)
 THREADS = (1, 8)
+FIO = "fio"
 # With a hole, and a page that RAM ends in.
 MEM = (4 << 20) + 1234
+FIO_MEM = 64 << 20 if ALL else 4 << 20
 HOLE = slice(1 << 20, 2 << 20)
 PASSED = "/ram is passed through to a clone of RAM"
 failed = threading.Event()
@@ -53,7 +56,7 @@ def digest(path):
 class Subject:
     """A snapshot in a folder of its own, and the model of its RAM, a file, in another."""
 
-    def __init__(self, root=None, smfs=None, options=""):
+    def __init__(self, root=None, smfs=None, options="", size=MEM):
         self.folder = tempfile.mkdtemp(dir=root, prefix="smfs-test-")
         self.scratch = tempfile.mkdtemp(prefix="smfs-test-")
         self.smfs = smfs
@@ -62,8 +65,8 @@ class Subject:
         self.model = os.path.join(self.scratch, "model")
         self.copy = os.path.join(self.scratch, "copy")
         fields = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
-        fields["mem_size"] = MEM
-        ram = bytearray(reader.exact_bytes(random.Random(7), MEM))
+        fields["mem_size"] = size
+        ram = bytearray(reader.exact_bytes(random.Random(7), size))
         ram[HOLE] = bytes(HOLE.stop - HOLE.start)
         self.ram = bytes(ram)
         with open(self.path, "wb") as f:
@@ -106,17 +109,17 @@ class Mode:
         self.uses = {1: one, 8: several}
 
 
-def modes(stack, missing):
-    def subject(**how):
-        return stack.enter_context(Subject(**how))
+def modes(stack, jobs, missing):
+    def subject(job, **how):
+        return stack.enter_context(Subject(size=FIO_MEM if job == FIO else MEM, **how))
 
-    for threads in THREADS:
-        yield threads, Mode("cached", subject(), ["-s", "-e", "at-once"], ["-s", "-e", "at-once"])
+    for job in jobs:
+        yield job, Mode("cached", subject(job), ["-s", "-e", "at-once"], ["-s", "-e", "at-once"])
         # The kernel maps nothing shared that it may not cache.
-        yield threads, Mode("direct", subject(options="ram=direct"), ["-e", "at-once"],
-                            ["-e", "at-once"])
+        yield job, Mode("direct", subject(job, options="ram=direct"), ["-e", "at-once"],
+                        ["-e", "at-once"])
         # A write past the end is told of when the kernel likes, and RAM is another file then.
-        yield threads, Mode("writeback", subject(options="writeback"), ["-s"], ["-s"])
+        yield job, Mode("writeback", subject(job, options="writeback"), ["-s"], ["-s"])
     smfs = os.environ.get("SMFS_PASSTHROUGH")
     try:
         if not smfs:
@@ -125,10 +128,10 @@ def modes(stack, missing):
     except filesystems.Missing as e:
         missing.append(str(e))
         return
-    for threads in THREADS:
-        s = subject(root=root, smfs=smfs)
+    for job in jobs:
+        s = subject(job, root=root, smfs=smfs)
         is_passed_through(s)
-        yield threads, Mode("passthrough", s, ["-s", "-e", "late"], ["-s"])
+        yield job, Mode("passthrough", s, ["-s", "-e", "late"], ["-s"])
 
 
 def is_passed_through(subject):
@@ -155,11 +158,10 @@ def is_no_hole(mode):
             at += 20 * 4096
 
 
-def run(mode, threads):
-    """How many operations were done, in how many seconds."""
+def exercise(mode, threads):
+    """How many operations were done."""
     subject = mode.subject
     is_no_hole(mode)
-    start = time.monotonic()
     for seed in range(SEEDS):
         if failed.is_set():
             break
@@ -169,7 +171,38 @@ def run(mode, threads):
             check(status == 0, "%sexit status %d: %s" % (what, status, said))
             check(said == "%d operations, seed %d, threads %d\n" % (OPERATIONS, seed, threads), said)
             check(digest(ram) == digest(subject.model), what + "/ram is not the model")
-    return mode.name, threads, SEEDS * OPERATIONS, time.monotonic() - start
+    return "%d operations" % (SEEDS * OPERATIONS)
+
+
+def fio(mode):
+    """It writes blocks at random, with their sums in them, and reads them all again."""
+    engines = {"psync": ["--bsrange=512-64k", "--bs_unaligned=1"],
+               "libaio": ["--direct=1", "--bsrange=4k-64k", "--iodepth=8"]}
+    if "-s" in mode.uses[1]:
+        engines["mmap"] = ["--bsrange=512-64k", "--bs_unaligned=1"]
+    for engine, options in engines.items():
+        # Its mmap engine, where jobs have offsets, is wrong on any file.
+        jobs = 1 if engine == "mmap" else 2
+        with mode.subject.mounted() as ram:
+            size = FIO_MEM // jobs
+            p = subprocess.run(["fio", "--name=ram", "--filename=" + ram, "--ioengine=" + engine,
+                                "--rw=randrw", "--thread", "--numjobs=%d" % jobs,
+                                "--size=%d" % size, "--offset_increment=%d" % size,
+                                "--verify=crc32c", "--verify_fatal=1", "--do_verify=1",
+                                "--verify_state_save=0", "--allow_file_create=0",
+                                "--fallocate=none", "--overwrite=1", "--randseed=1", *options],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               cwd=mode.subject.scratch, check=False)
+            check(p.returncode == 0, "%s, fio, %s: %s" % (mode.name, engine, p.stdout))
+            check(digest(ram) != hashlib.sha256(mode.subject.ram).hexdigest(), "fio wrote nothing")
+    return "%d MiB with each of %s" % (FIO_MEM >> 20, ", ".join(engines))
+
+
+def run(mode, job):
+    start = time.monotonic()
+    done = fio(mode) if job == FIO else exercise(mode, job)
+    how = job if job == FIO else "threads %d" % job
+    return "%s, %s: %s, %.1f s" % (mode.name, how, done, time.monotonic() - start)
 
 
 def sees_what_is_wrong():
@@ -194,14 +227,18 @@ def sees_what_is_wrong():
 def main():
     require_fuse()
     check(os.access(EXERCISER, os.X_OK), "no program " + EXERCISER)
-    missing = []
+    jobs, missing = THREADS, []
+    if shutil.which("fio"):
+        jobs += (FIO,)
+    else:
+        missing.append("fio")
     sees_what_is_wrong()
     with contextlib.ExitStack() as stack:
         # Client and server take turns: a processor each is what a run makes use of.
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            runs = [pool.submit(run, mode, threads) for threads, mode in modes(stack, missing)]
+            runs = [pool.submit(run, mode, job) for job, mode in modes(stack, jobs, missing)]
             for r in runs:
-                print("%s, threads %d: %d operations, %.1f s" % r.result(), flush=True)
+                print(r.result(), flush=True)
     if missing:
         lacking("; ".join(missing))
 
