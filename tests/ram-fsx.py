@@ -31,7 +31,7 @@ from mounted import Mount, WorkDir, lacking, require_fuse  # noqa: E402
 EXERCISER = os.path.join(os.environ.get("SMFS_BUILD", os.path.join(HERE, "..")),
                          "tests", "ram-exerciser")
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
-SEEDS, OPERATIONS = (20, 1000000) if ALL else (2, 10000)
+SEEDS, OPERATIONS = (20, 1000000) if ALL else (2, 20000)
 THREADS = (1, 8)
 FIO = "fio"
 # With a hole, and a page that RAM ends in.
@@ -210,7 +210,7 @@ def sees_what_is_wrong():
     with Subject() as subject:
         for what in ("read", "shared", "private", "hole", "end"):
             with subject.mounted() as ram:
-                status, said = subject.exercise(ram, ["-s", "-f", what], 5, 20000, 1)
+                status, said = subject.exercise(ram, ["-s", "-f", what], 5, 100000, 1)
             check(status == 1, "exit status %d with a wrong byte: %s" % (status, said))
             seen = re.search(r"seed 5, thread 0 of 1, operation \d+, %s: offset \d+: 1 of \d+ "
                              r"bytes are wrong, expected (\w\w).*, got (\w\w)" % what, said)
