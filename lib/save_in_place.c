@@ -2,9 +2,11 @@
 /* Saving by writing over the snapshot, with a journal that can undo it. */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -119,13 +121,16 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 /*
  * Inserting is one call, but filesystems carry it out in many steps.  Of those
  * that know it XFS makes the file longer first, and after a power cut recovery
- * could not tell how far it got; ext4 has been seen to do all or nothing.
+ * could not tell how far it got; ext4 has been seen to do all or nothing.  It can do
+ * that to files that are made of extents, which those of an ext3 are not.
  */
 static bool may_insert(int fd)
 {
 	struct statfs st;
+	int flags;
 
-	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC;
+	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC &&
+	       ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_EXTENT_FL;
 }
 
 static int insert(const struct save *s)

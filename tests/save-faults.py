@@ -88,7 +88,7 @@ ERRORS = {
 }
 # A close that fails has closed all the same, and the others don't fail or are
 # the driver's own; the program can be killed there as well as elsewhere.
-NEVER_FAILS = {"close", "brk", "read", "write", "clock_nanosleep"}
+NEVER_FAILS = {"close", "geteuid", "brk", "read", "write", "clock_nanosleep"}
 # Interrupted, they are to be called again.
 RESTARTED = {"pread64", "pwrite64", "ftruncate", "fallocate", "fsync"}
 # What a disk does not do when it's dead.
