@@ -28,37 +28,23 @@ enum {
 enum { HEADER = 64, WINDOW = 1 << 16 };
 
 static struct {
-	char folder[4096];
 	struct beside beside;
 	char journal[NAME_MAX + 1];
 	int snapshot;
 } world;
 
-static void leave(void)
+/* One snapshot for all inputs. */
+static void set_up(void)
 {
-	unlinkat(world.beside.folder, world.beside.name, 0);
-	unlinkat(world.beside.folder, world.journal, 0);
-	rmdir(world.folder);
-}
-
-/* A folder in memory, with one snapshot for all inputs. */
-static void enter(void)
-{
-	const char *top = getenv("TMPDIR");
 	char path[4200];
 	struct error e;
 
-	if (!top)
-		top = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-	snprintf(world.folder, sizeof(world.folder), "%s/fuzz-journal.XXXXXX", top);
-	demand(mkdtemp(world.folder), "cannot make a folder in %s", top);
-	snprintf(path, sizeof(path), "%s/snap", world.folder);
+	snprintf(path, sizeof(path), "%s/snap", fuzz_folder());
 	demand(!beside_open(path, &world.beside, &e) &&
 	       !beside_name(&world.beside, JOURNAL_SUFFIX, world.journal, &e), "%s", e.text);
 	world.snapshot = openat(world.beside.folder, world.beside.name,
 				O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	demand(world.snapshot >= 0, "cannot make %s", path);
-	atexit(leave);
 }
 
 static uint32_t crc32c(const uint8_t *p, size_t n)
@@ -173,11 +159,7 @@ static void check_snapshot(const char *when, uint64_t size, const uint8_t *windo
 
 static void write_files(const uint8_t *snapshot, size_t size, const uint8_t *journal, size_t n)
 {
-	int fd = openat(world.beside.folder, world.journal, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
-			0600);
-
-	demand(fd >= 0 && write(fd, journal, n) == (ssize_t)n, "cannot write the journal");
-	close(fd);
+	fuzz_write_file(world.journal, journal, n);
 	demand(!ftruncate(world.snapshot, 0) &&
 	       pwrite(world.snapshot, snapshot, size, 0) == (ssize_t)size,
 	       "cannot write the snapshot");
@@ -213,8 +195,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t *snapshot;
 	uint8_t *journal;
 
-	if (!world.folder[0])
-		enter();
+	if (!world.snapshot)
+		set_up();
 	snapshot = input_bytes(&in, snapshot_size, &snapshot_size);
 	journal = fuzz_copy(in.at, in.left);
 	put_right(flags, journal, in.left, snapshot_size);

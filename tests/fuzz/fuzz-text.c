@@ -31,29 +31,6 @@ static void collect(struct rows *r, const struct field *row)
 			collect(r, child);
 }
 
-/* What a number's or a word's text means, said in another way. */
-static int model(const struct field *row, const char *text, size_t n, uint64_t *out)
-{
-	uint64_t v;
-	int err;
-
-	if (!row->words) {
-		err = model_number(text, n, row->size, row->base == SIZE, out);
-		return !err && row->limit && *out >= row->limit ? -ERANGE : err;
-	}
-	while (n > 0 && strchr(" \t\r\n", text[n - 1]) && text[n - 1])
-		n--;
-	for (; n > 0 && strchr(" \t\r\n", text[0]) && text[0]; n--)
-		text++;
-	for (v = 0; row->words[v]; v++) {
-		if (strlen(row->words[v]) == n && memcmp(row->words[v], text, n) == 0) {
-			*out = v;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 static void check_string(const struct value *v, int err, const char *text, size_t n)
 {
 	size_t size = n > 0 && text[n - 1] == '\n' ? n - 1 : n;
@@ -71,7 +48,7 @@ static void check_number(const struct field *row, const struct value *v, int err
 			 const char *text, size_t n)
 {
 	uint64_t expected = 0;
-	int expected_err = model(row, text, n, &expected);
+	int expected_err = model_text(row, text, n, &expected);
 
 	demand(err == expected_err, "gave %d, not %d", err, expected_err);
 	if (!err)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "le.h"
 
@@ -48,6 +50,57 @@ void *fuzz_copy(const void *p, size_t n)
 	if (n)
 		memcpy(copy, p, n);
 	return copy;
+}
+
+static char folder[4096];
+
+static void remove_folder(void)
+{
+	DIR *dir = opendir(folder);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir)))
+		unlinkat(dirfd(dir), entry->d_name, 0);
+	if (dir)
+		closedir(dir);
+	rmdir(folder);
+}
+
+const char *fuzz_folder(void)
+{
+	const char *top = getenv("TMPDIR");
+
+	if (folder[0])
+		return folder;
+	if (!top)
+		top = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(folder, sizeof(folder), "%s/smfs-fuzz.XXXXXX", top);
+	demand(mkdtemp(folder), "cannot make a folder in %s", top);
+	atexit(remove_folder);
+	return folder;
+}
+
+void fuzz_write_file(const char *name, const void *p, size_t n)
+{
+	char path[sizeof(folder) + 256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", fuzz_folder(), name);
+	f = fopen(path, "we");
+	demand(f && fwrite(p, 1, n, f) == n && fclose(f) == 0, "cannot write %s", path);
+}
+
+void fuzz_read_file(const char *path, struct buffer *out)
+{
+	FILE *f = fopen(path, "re");
+	char part[4096];
+	size_t n;
+
+	demand(f, "cannot open %s", path);
+	while ((n = fread(part, 1, sizeof(part), f)) > 0)
+		buffer_add(out, part, n);
+	demand(!ferror(f) && !out->failed, "cannot read %s", path);
+	fclose(f);
 }
 
 void demand_told(int err, const struct error *e)
@@ -157,6 +210,28 @@ int model_number(const char *text, size_t n, unsigned width, bool sizes, uint64_
 	}
 	*out = (uint64_t)(v * unit);
 	return too_large ? -ERANGE : 0;
+}
+
+int model_text(const struct field *row, const char *text, size_t n, uint64_t *out)
+{
+	uint64_t v;
+	int err;
+
+	if (!row->words) {
+		err = model_number(text, n, row->size, row->base == SIZE, out);
+		return !err && row->limit && *out >= row->limit ? -ERANGE : err;
+	}
+	while (n > 0 && strchr(" \t\r\n", text[n - 1]) && text[n - 1])
+		n--;
+	for (; n > 0 && strchr(" \t\r\n", text[0]) && text[0]; n--)
+		text++;
+	for (v = 0; row->words[v]; v++) {
+		if (strlen(row->words[v]) == n && memcmp(row->words[v], text, n) == 0) {
+			*out = v;
+			return 0;
+		}
+	}
+	return -EINVAL;
 }
 
 bool model_utf8(const uint8_t *p, size_t n)

@@ -36,6 +36,15 @@ const uint8_t *input_bytes(struct input *in, size_t n, size_t *taken);
 /* A copy of just the N bytes at P, so that a look past them is noticed. */
 void *fuzz_copy(const void *p, size_t n);
 
+/* A folder in memory for the files of this process, which are removed when it exits. */
+const char *fuzz_folder(void);
+
+/* Make the N bytes at P the content of the file NAME in it. */
+void fuzz_write_file(const char *name, const void *p, size_t n);
+
+/* The content of the file PATH, appended to OUT. */
+void fuzz_read_file(const char *path, struct buffer *out);
+
 /* That ERR is a failure that E tells about, in one line. */
 void demand_told(int err, const struct error *e);
 
@@ -55,6 +64,9 @@ void fuzz_leaves(const struct container *c, struct node dir, fuzz_leaf *fn, void
  * Independent of what is tested.
  */
 int model_number(const char *text, size_t n, unsigned width, bool sizes, uint64_t *out);
+
+/* Likewise for ROW's file, of a number or a word; -EINVAL for what is no word of its list. */
+int model_text(const struct field *row, const char *text, size_t n, uint64_t *out);
 
 /* Whether the N bytes at P are UTF-8, by its definition. */
 bool model_utf8(const uint8_t *p, size_t n);

@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs that open, write, truncate and close the files of a mount in any order,
+ * against a model of what docs/tree.md says ("Files", "Edits").
+ *
+ * An input is a byte that chooses when edits are saved, the container with its size
+ * before it (u16; where it is none, full.bin is taken) and then operations: a byte
+ * that says which, and its operands.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "fuzz.h"
+#include "le.h"
+
+enum { LEAVES_MAX = 192, HANDLES_MAX = 4, OPERATIONS_MAX = 32 };
+
+/* A leaf, and what it is known to be. */
+struct leaf {
+	struct node node;
+	const struct field *row; /* of its value */
+	bool option;
+	bool read_only;
+	bool text;
+	size_t old_size; /* in the container as it was read */
+	bool present;
+	struct buffer value;
+	unsigned edits;
+	bool truncated;  /* text: the next write starts from nothing */
+	bool drafting;
+	bool emptied;    /* bytes: by O_TRUNC, and not written since */
+	struct buffer draft;
+	unsigned makers;
+};
+
+/* A view, which shows bytes of the container from OFFSET on. */
+struct view {
+	struct node node;
+	size_t old_size;
+};
+
+struct handle {
+	struct file *file; /* null: not open */
+	struct leaf *leaf;
+	int flags;
+	bool making;
+	struct buffer text; /* as it was written here */
+	bool fresh;
+	unsigned edits;     /* of the leaf after that */
+	bool truncated;     /* not yet written since */
+	bool told;          /* by ftruncate */
+	bool wrote;
+};
+
+struct world {
+	struct mount mount;
+	struct files files;
+	struct container *container;
+	struct buffer original; /* its bytes */
+	struct leaf leaves[LEAVES_MAX];
+	size_t leaf_count;
+	struct view views[LEAVES_MAX];
+	size_t view_count;
+	struct handle handles[HANDLES_MAX];
+	struct snapshot *snapshot; /* null: nothing is saved */
+	char path[4200];           /* of its file */
+	struct buffer saved;       /* what its file is to be */
+};
+
+static void copy(struct buffer *to, const void *p, size_t n)
+{
+	to->size = 0;
+	buffer_add(to, n ? p : NULL, n);
+	demand(!to->failed, "out of memory");
+}
+
+/*
+ * The model
+ */
+
+/* What the leaf's file shows. */
+static void show(const struct leaf *l, struct buffer *out)
+{
+	char number[24];
+	uint64_t v;
+
+	if (l->drafting)
+		copy(out, l->draft.bytes, l->draft.size);
+	else if (!l->present)
+		copy(out, NULL, 0);
+	else
+		copy(out, l->value.bytes, l->value.size);
+	if (!l->present || l->drafting || !l->text)
+		return;
+	if (l->row->kind == UINT) {
+		v = le_get(l->value.bytes, l->row->size);
+		snprintf(number, sizeof(number), l->row->base == HEX ? "0x%llx" : "%llu",
+			 (unsigned long long)v);
+		if (l->row->words)
+			copy(out, l->row->words[v], strlen(l->row->words[v]));
+		else
+			copy(out, number, strlen(number));
+	}
+	buffer_add(out, "\n", 1);
+}
+
+static size_t shown_size(const struct leaf *l)
+{
+	struct buffer shown = { 0 };
+	size_t size;
+
+	show(l, &shown);
+	size = shown.size;
+	buffer_free(&shown);
+	return size;
+}
+
+static void set_value(struct leaf *l, const void *p, size_t n)
+{
+	copy(&l->value, p, n);
+	l->present = true;
+	l->edits++;
+}
+
+static size_t most_text(const struct leaf *l)
+{
+	return l->row->kind == STRING ? FORMAT_STRING_MAX + 1 : 128;
+}
+
+/* Make TEXT the leaf's value, or say why not. */
+static int set_text(struct leaf *l, const char *text, size_t n)
+{
+	uint8_t bytes[8];
+	uint64_t v;
+	int err;
+
+	if (l->row->kind == STRING) {
+		n -= n > 0 && text[n - 1] == '\n';
+		if (n > FORMAT_STRING_MAX)
+			return -ENAMETOOLONG;
+		if (!model_utf8((const uint8_t *)text, n))
+			return -EILSEQ;
+		set_value(l, text, n);
+		return 0;
+	}
+	err = model_text(l->row, text, n, &v);
+	if (!err) {
+		le_put(bytes, 8, v);
+		set_value(l, bytes, l->row->size);
+	}
+	return err;
+}
+
+/* TEXT with N bytes put to OFFSET. */
+static void overlay(struct buffer *text, const void *data, size_t n, size_t offset)
+{
+	if (offset + n > text->size)
+		buffer_add(text, NULL, offset + n - text->size);
+	demand(!text->failed, "out of memory");
+	if (n)
+		memcpy(text->bytes + offset, data, n);
+}
+
+static int model_write_text(struct handle *h, const void *data, size_t n, uint64_t offset)
+{
+	struct leaf *l = h->leaf;
+	bool empty = h->truncated || (l->truncated && !h->text.size);
+	bool fresh = h->truncated || l->truncated || h->fresh;
+	struct buffer text = { 0 };
+	int err;
+
+	if (!empty && h->text.size && (h->fresh || h->edits == l->edits))
+		copy(&text, h->text.bytes, h->text.size);
+	else if (!empty)
+		show(l, &text);
+	if (h->flags & O_APPEND)
+		offset = text.size;
+	l->truncated = false;
+	if (offset > most_text(l) || n > most_text(l) - offset) {
+		buffer_free(&text);
+		return l->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	}
+	overlay(&text, data, n, offset);
+	err = set_text(l, (char *)text.bytes, text.size);
+	if (err) {
+		buffer_free(&text);
+		return err;
+	}
+	buffer_free(&h->text);
+	h->text = text;
+	h->fresh = fresh;
+	h->truncated = h->told = false;
+	h->edits = l->edits;
+	return 0;
+}
+
+static int model_write_bytes(struct handle *h, const void *data, size_t n, uint64_t offset)
+{
+	struct leaf *l = h->leaf;
+	struct buffer bytes = { 0 };
+
+	if (!h->truncated && !l->emptied)
+		show(l, &bytes);
+	if (h->flags & O_APPEND)
+		offset = bytes.size;
+	if (offset > l->row->size || n > l->row->size - offset) {
+		buffer_free(&bytes);
+		return -EFBIG;
+	}
+	overlay(&bytes, data, n, offset);
+	if (l->row->kind == BYTES && bytes.size != l->row->size) {
+		buffer_free(&bytes);
+		return -EINVAL;
+	}
+	buffer_free(&l->draft);
+	l->draft = bytes;
+	l->drafting = true;
+	l->emptied = false;
+	h->truncated = false;
+	h->wrote = true;
+	return 0;
+}
+
+static void model_save_draft(struct leaf *l)
+{
+	set_value(l, l->draft.bytes, l->draft.size);
+	l->drafting = false;
+}
+
+static int model_flush(struct handle *h)
+{
+	struct leaf *l = h->leaf;
+
+	if ((h->flags & O_ACCMODE) == O_RDONLY)
+		return 0;
+	if (!l->text) {
+		if (h->wrote && l->drafting)
+			model_save_draft(l);
+		h->wrote = false;
+	} else if (h->truncated && l->row->kind != STRING) {
+		l->truncated = true;
+	} else if (h->truncated && h->told) {
+		l->truncated = true;
+		h->told = false;
+		set_value(l, NULL, 0);
+	}
+	return 0;
+}
+
+/* H may be null: truncate(2). */
+static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
+{
+	struct buffer content = { 0 };
+	int err = 0;
+
+	if (l->read_only)
+		return -EACCES;
+	if (l->text && size == 0) {
+		if (h)
+			h->truncated = h->told = true;
+		else if (l->row->kind == STRING)
+			set_value(l, NULL, 0);
+		l->truncated |= !h;
+		return 0;
+	}
+	if (l->text && size > most_text(l))
+		return l->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	if (!l->text && l->row->kind == BYTES)
+		return size == shown_size(l) ? 0 : -EINVAL;
+	if (!l->text && size > l->row->size)
+		return -EFBIG;
+	if (!l->emptied)
+		show(l, &content);
+	overlay(&content, NULL, 0, size);
+	content.size = size;
+	if (l->text) {
+		err = set_text(l, (char *)content.bytes, size);
+		buffer_free(&content);
+		return err;
+	}
+	buffer_free(&l->draft);
+	l->draft = content;
+	l->drafting = true;
+	l->emptied = false;
+	if (h)
+		h->wrote = true;
+	else
+		model_save_draft(l);
+	return 0;
+}
+
+static void model_close(struct handle *h)
+{
+	struct leaf *l = h->leaf;
+
+	model_flush(h);
+	if (h->flags & O_TRUNC && l->emptied) {
+		set_value(l, NULL, 0);
+		l->drafting = l->emptied = false;
+	}
+	l->makers -= h->making;
+	buffer_free(&h->text);
+	*h = (struct handle){ 0 };
+}
+
+/* The bytes of the leaf in the container. */
+static size_t wire_size(const struct leaf *l)
+{
+	bool counted = l->row->kind == STRING || l->row->kind == BLOB;
+
+	return (size_t)l->option + (counted ? 4 : 0) + l->value.size;
+}
+
+/* The container: what it was read from, with the leaves that were edited in it. */
+static void model_encode(const struct world *w, struct buffer *out)
+{
+	size_t at = 0, i;
+
+	out->size = 0;
+	for (i = 0; i < w->leaf_count; i++) {
+		const struct leaf *l = &w->leaves[i];
+
+		if (!l->edits)
+			continue;
+		buffer_add(out, w->original.bytes + at, l->node.offset - at);
+		if (l->option)
+			buffer_add_uint(out, 1, l->present);
+		if (l->row->kind == STRING || l->row->kind == BLOB)
+			buffer_add_uint(out, 4, l->value.size);
+		buffer_add(out, l->value.size ? l->value.bytes : NULL, l->value.size);
+		at = l->node.offset + l->old_size;
+	}
+	buffer_add(out, w->original.bytes + at, w->original.size - at);
+	demand(!out->failed, "out of memory");
+}
+
+/*
+ * Comparing
+ */
+
+static void check_shown(const struct handle *h)
+{
+	static struct buffer expected, got;
+
+	show(h->leaf, &expected);
+	got.size = 0;
+	demand(!file_read(h->file, SIZE_MAX, 0, &got), "not read");
+	demand_bytes("read", &got, expected.bytes, expected.size);
+}
+
+static void check_stat(struct world *w, const struct leaf *l)
+{
+	struct timespec when;
+	uint64_t size = 0;
+	int err = files_stat(&w->files, l->node, &size, &when);
+
+	if (!l->present && !l->makers && !l->drafting)
+		demand(err == -ENOENT, "what is absent has %llu bytes", (unsigned long long)size);
+	else
+		demand(!err && size == shown_size(l), "stat: %d, %llu bytes, not %zu", err,
+		       (unsigned long long)size, shown_size(l));
+}
+
+/* Each shows its part of the container as it is now. */
+static void check_views(struct world *w)
+{
+	struct buffer all = { 0 }, got = { 0 };
+	size_t i, k;
+
+	model_encode(w, &all);
+	for (i = 0; i < w->view_count; i++) {
+		const struct view *v = &w->views[i];
+		size_t at = v->node.offset, size = v->old_size;
+
+		for (k = 0; k < w->leaf_count; k++) {
+			const struct leaf *l = &w->leaves[k];
+			size_t now = wire_size(l);
+
+			if (l->node.offset < v->node.offset)
+				at += now - l->old_size;
+			else if (l->node.offset < v->node.offset + v->old_size)
+				size += now - l->old_size;
+		}
+		demand(at + size <= all.size, "a view past the end");
+		demand(container_raw_size(w->container, v->node) == size, "a view of another size");
+		got.size = 0;
+		container_raw(w->container, v->node, 0, UINT64_MAX, &got);
+		demand_bytes("view", &got, all.bytes + at, size);
+	}
+	buffer_free(&got);
+	buffer_free(&all);
+}
+
+static void check_file(struct world *w)
+{
+	struct buffer got = { 0 };
+
+	fuzz_read_file(w->path, &got);
+	demand_bytes("snapshot", &got, w->saved.bytes, w->saved.size);
+	buffer_free(&got);
+}
+
+/* After each operation: the container, what is saved, and what the open files show. */
+static void check_all(struct world *w)
+{
+	static struct buffer expected, got;
+	size_t i;
+
+	model_encode(w, &expected);
+	got.size = 0;
+	container_encode(w->container, NULL, &got);
+	demand_bytes("container", &got, expected.bytes, expected.size);
+	if (w->mount.policy == SAVE_AT_ONCE)
+		copy(&w->saved, expected.bytes, expected.size);
+	if (w->snapshot)
+		check_file(w);
+	for (i = 0; i < HANDLES_MAX; i++) {
+		if (w->handles[i].file) {
+			check_shown(&w->handles[i]);
+			check_stat(w, w->handles[i].leaf);
+		}
+	}
+}
+
+/*
+ * Operations
+ */
+
+static struct leaf *choose_leaf(struct world *w, struct input *in)
+{
+	return &w->leaves[input_uint(in, 1) % w->leaf_count];
+}
+
+/* One that is open, or null. */
+static struct handle *choose_handle(struct world *w, struct input *in)
+{
+	struct handle *h = &w->handles[input_uint(in, 1) % HANDLES_MAX];
+
+	return h->file ? h : NULL;
+}
+
+/* An offset or size: mostly small, or near the most that the leaf takes. */
+static uint64_t choose_offset(const struct leaf *l, struct input *in)
+{
+	unsigned v = (unsigned)input_uint(in, 1);
+	uint64_t most = l->text ? most_text(l) : l->row->size, any;
+
+	if (v == 255) {
+		any = input_uint(in, 8);
+		/* Millions of bytes take too long. */
+		return any > FORMAT_BLOB_MAX ? any : any % FORMAT_STRING_MAX;
+	}
+	if (v >= 250 && most < FORMAT_BLOB_MAX)
+		return most + v - 252;
+	return v >= 250 ? most + 1 : v % 80;
+}
+
+static void do_open(struct world *w, struct input *in)
+{
+	struct handle *h = &w->handles[input_uint(in, 1) % HANDLES_MAX];
+	struct leaf *l = choose_leaf(w, in);
+	unsigned bits = (unsigned)input_uint(in, 1);
+	int flags = (int[]){ O_RDONLY, O_WRONLY, O_RDWR, O_RDWR }[bits & 3];
+	bool make = bits & 16 && !l->present;
+	int err, expected = 0;
+
+	if (h->file)
+		return;
+	flags |= (bits & 4 ? O_TRUNC : 0) | (bits & 8 ? O_APPEND : 0);
+	if ((bits & 3 || flags & O_TRUNC) && l->read_only)
+		expected = -EACCES;
+	else if (!l->present && !make)
+		expected = -ENOENT;
+	err = file_open(&w->files, l->node, flags, make, &h->file);
+	demand(err == expected, "open gave %d, not %d", err, expected);
+	if (err) {
+		h->file = NULL;
+		return;
+	}
+	h->leaf = l;
+	h->flags = flags;
+	h->making = make;
+	l->makers += make;
+	if (flags & O_TRUNC && l->row->kind == BLOB)
+		l->emptied = true;
+	else
+		h->truncated = flags & O_TRUNC;
+}
+
+static void do_write(struct world *w, struct input *in)
+{
+	struct handle *h = choose_handle(w, in);
+	const void *data;
+	uint64_t offset;
+	size_t n = (size_t)input_uint(in, 1) % 64;
+	int err, expected = 0;
+
+	if (!h || (h->flags & O_ACCMODE) == O_RDONLY)
+		return;
+	offset = choose_offset(h->leaf, in);
+	data = input_bytes(in, n, &n);
+	err = file_write(h->file, data, n, offset);
+	if (n > 0)
+		expected = h->leaf->text ? model_write_text(h, data, n, offset)
+					 : model_write_bytes(h, data, n, offset);
+	demand(err == expected, "write gave %d, not %d", err, expected);
+}
+
+static void do_truncate(struct world *w, struct input *in, bool open)
+{
+	struct handle *h = open ? choose_handle(w, in) : NULL;
+	struct leaf *l = open ? (h ? h->leaf : NULL) : choose_leaf(w, in);
+	uint64_t size;
+	int err, expected;
+
+	if (!l || (!l->present && !h) || (h && (h->flags & O_ACCMODE) == O_RDONLY))
+		return;
+	size = choose_offset(l, in);
+	expected = model_truncate(l, h, size);
+	err = files_truncate(&w->files, l->node, h ? h->file : NULL, size);
+	demand(err == expected, "truncate to %llu gave %d, not %d", (unsigned long long)size, err,
+	       expected);
+}
+
+static void do_read(struct world *w, struct input *in)
+{
+	struct handle *h = choose_handle(w, in);
+	struct buffer expected = { 0 }, got = { 0 };
+	uint64_t offset;
+	size_t n;
+
+	if (!h)
+		return;
+	offset = choose_offset(h->leaf, in);
+	n = (size_t)input_uint(in, 1);
+	show(h->leaf, &expected);
+	offset = offset < expected.size || offset > UINT32_MAX ? offset : expected.size;
+	demand(!file_read(h->file, n, offset, &got), "not read");
+	if (offset >= expected.size)
+		n = offset = 0;
+	else if (n > expected.size - offset)
+		n = expected.size - offset;
+	demand_bytes("read", &got, n ? expected.bytes + offset : NULL, n);
+	buffer_free(&expected);
+	buffer_free(&got);
+}
+
+static void do_flush(struct world *w, struct input *in)
+{
+	struct handle *h = choose_handle(w, in);
+
+	if (h)
+		demand(file_flush(h->file) == model_flush(h), "flush");
+}
+
+static void do_close(struct handle *h)
+{
+	if (!h || !h->file)
+		return;
+	file_close(h->file);
+	model_close(h);
+}
+
+static void do_replace(struct world *w, struct input *in)
+{
+	struct leaf *l = choose_leaf(w, in);
+	size_t n = (size_t)input_uint(in, 1) % 64;
+	const void *data = input_bytes(in, n, &n);
+	int err = files_replace(&w->files, l->node, data, n), expected = 0;
+
+	if (l->read_only)
+		expected = -EACCES;
+	else if (l->text)
+		expected = set_text(l, data, n);
+	else if (l->row->kind == BYTES && n != l->row->size)
+		expected = n > l->row->size ? -EFBIG : -EINVAL;
+	else
+		set_value(l, data, n);
+	demand(err == expected, "replace gave %d, not %d", err, expected);
+}
+
+static void do_touch(struct world *w, struct input *in)
+{
+	struct leaf *l = choose_leaf(w, in);
+	struct timespec when = { (time_t)input_uint(in, 4), 5 }, now = { 0 };
+
+	if (!l->present || l->read_only)
+		return;
+	demand(!mount_touch(&w->mount, l->node, when), "not touched");
+	l->edits++;
+	demand(container_mtime(w->container, l->node, &now) && now.tv_sec == when.tv_sec &&
+	       now.tv_nsec == when.tv_nsec, "another time");
+}
+
+static void do_remove(struct world *w, struct input *in)
+{
+	struct leaf *l = choose_leaf(w, in);
+	const struct value absent = { .absent = true };
+	const struct timespec when = { 1, 1 };
+
+	if (!l->option || !l->present)
+		return;
+	demand(!mount_edit(&w->mount, l->node, &absent, when), "not removed");
+	copy(&l->value, NULL, 0);
+	l->present = false;
+	l->edits++;
+}
+
+static void do_sync(struct world *w)
+{
+	demand(!mount_sync(&w->mount), "not synced");
+	if (w->snapshot)
+		model_encode(w, &w->saved);
+}
+
+static void operate(struct world *w, struct input *in)
+{
+	switch (input_uint(in, 1) % 13) {
+	case 0:
+	case 1:
+		do_open(w, in);
+		break;
+	case 2:
+	case 3:
+	case 4:
+		do_write(w, in);
+		break;
+	case 5:
+		do_truncate(w, in, false);
+		break;
+	case 6:
+		do_truncate(w, in, true);
+		break;
+	case 7:
+		do_read(w, in);
+		break;
+	case 8:
+		do_flush(w, in);
+		break;
+	case 9:
+		do_close(choose_handle(w, in));
+		break;
+	case 10:
+		do_replace(w, in);
+		break;
+	case 11:
+		do_touch(w, in);
+		break;
+	case 12:
+		if (input_uint(in, 1) & 1)
+			do_remove(w, in);
+		else
+			do_sync(w);
+		break;
+	}
+}
+
+/*
+ * Setting up
+ */
+
+static void add_leaf(struct world *w, struct node n)
+{
+	const struct field *row = container_row(w->container, n);
+	struct leaf *l = &w->leaves[w->leaf_count];
+	struct value v = container_value(w->container, n);
+
+	if (w->leaf_count == LEAVES_MAX)
+		return;
+	*l = (struct leaf){ .node = n, .option = row->kind == OPTION, .read_only = row->access == RO };
+	l->row = l->option ? row->of : row;
+	l->text = l->row->kind == UINT || l->row->kind == STRING;
+	l->present = !v.absent;
+	copy(&l->value, v.bytes, v.size);
+	l->old_size = wire_size(l);
+	w->leaf_count++;
+}
+
+static bool add_child(void *ctx, const char *name, uint64_t index, struct node n);
+
+/* Leaves by their offset; those that are absent are not listed with the others. */
+static void add_folder(struct world *w, struct node folder)
+{
+	const struct field *row = container_row(w->container, folder), *child;
+	struct node n;
+
+	container_children(w->container, folder, 0, add_child, w);
+	for (child = row->of; row->kind == RECORD && child->kind != END; child++)
+		if (container_find_option(w->container, folder, child->name, &n) &&
+		    container_value(w->container, n).absent)
+			add_leaf(w, n);
+}
+
+static bool add_child(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct world *w = ctx;
+	enum kind kind = container_row(w->container, n)->kind;
+
+	(void)name;
+	(void)index;
+	if (container_is_directory(w->container, n))
+		add_folder(w, n);
+	else if (kind == RAW && w->view_count < LEAVES_MAX)
+		w->views[w->view_count++] = (struct view){ n, container_raw_size(w->container, n) };
+	else if (kind != RAW && kind != TAG)
+		add_leaf(w, n);
+	return true;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct leaf *x = a, *y = b;
+
+	return (x->node.offset > y->node.offset) - (x->node.offset < y->node.offset);
+}
+
+static void report(const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+/* The mount of the snapshot in a file, which has the container alone. */
+static void save_to_file(struct world *w, enum save_policy policy)
+{
+	const struct snapshot_options options = { .access = SNAPSHOT_EDIT };
+	struct error e;
+
+	fuzz_write_file("snap", w->original.bytes, w->original.size);
+	snprintf(w->path, sizeof(w->path), "%s/snap", fuzz_folder());
+	demand(!snapshot_open(w->path, &options, &w->snapshot, &e), "%s", e.text);
+	container_free(w->container);
+	mount_init(&w->mount, w->snapshot);
+	w->mount.policy = policy;
+	w->container = w->mount.container;
+	copy(&w->saved, w->original.bytes, w->original.size);
+}
+
+static void set_up(struct world *w, struct input *in)
+{
+	const char *top = getenv("srcdir");
+	static struct buffer full;
+	char path[4200];
+	unsigned how = (unsigned)input_uint(in, 1);
+	size_t n = (size_t)input_uint(in, 2) % 4096;
+	const uint8_t *bytes = input_bytes(in, n, &n);
+	struct error e;
+
+	snprintf(path, sizeof(path), "%s/tests/vectors/full.bin", top ? top : ".");
+	if (!full.size)
+		fuzz_read_file(path, &full);
+	if (fuzz_decode(bytes, n, 0, &w->container, &e))
+		demand(!fuzz_decode(full.bytes, full.size, 0, &w->container, &e), "%s", e.text);
+	container_encode(w->container, NULL, &w->original);
+	if (how >= 250) {
+		save_to_file(w, how & 1 ? SAVE_AT_ONCE : SAVE_ON_SYNC);
+	} else {
+		w->mount.container = w->container;
+		w->mount.policy = SAVE_NEVER;
+		pthread_mutex_init(&w->mount.editing, NULL);
+		pthread_rwlock_init(&w->mount.lock, NULL);
+	}
+	w->mount.report = report;
+	files_init(&w->files, &w->mount);
+	add_folder(w, container_root());
+	qsort(w->leaves, w->leaf_count, sizeof(w->leaves[0]), by_offset);
+}
+
+static void tear_down(struct world *w)
+{
+	size_t i;
+
+	check_views(w);
+	for (i = 0; i < HANDLES_MAX; i++)
+		do_close(&w->handles[i]);
+	check_all(w);
+	for (i = 0; i < w->leaf_count; i++) {
+		buffer_free(&w->leaves[i].value);
+		buffer_free(&w->leaves[i].draft);
+	}
+	files_destroy(&w->files);
+	mount_destroy(&w->mount);
+	if (w->snapshot)
+		snapshot_close(w->snapshot);
+	else
+		container_free(w->container);
+	buffer_free(&w->original);
+	buffer_free(&w->saved);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	static struct world w;
+	unsigned i;
+
+	w = (struct world){ 0 };
+	set_up(&w, &in);
+	check_all(&w);
+	for (i = 0; i < OPERATIONS_MAX && in.left > 0; i++) {
+		operate(&w, &in);
+		check_all(&w);
+	}
+	tear_down(&w);
+	return 0;
+}
