@@ -3,7 +3,7 @@
  * Programs that open, write, truncate and close the files of a mount in any order,
  * against a model of what docs/tree.md says ("Files", "Edits").
  *
- * An input is a byte that chooses when edits are saved, the container with its size
+ * An input is a byte that chooses whether edits are saved, the container with its size
  * before it (u16; where it is none, full.bin is taken) and then operations: a byte
  * that says which, and its operands.
  */
@@ -11,16 +11,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "files.h"
 #include "fuzz.h"
 #include "le.h"
+
+/* The first byte of an input. */
+enum { LARGE = 249, SAVED = 250 };
 
 enum { LEAVES_MAX = 192, HANDLES_MAX = 4, OPERATIONS_MAX = 32 };
 
 /* A leaf, and what it is known to be. */
 struct leaf {
 	struct node node;
+	struct world *world;
 	const struct field *row; /* of its value */
 	bool option;
 	bool read_only;
@@ -68,6 +73,9 @@ struct world {
 	struct snapshot *snapshot; /* null: nothing is saved */
 	char path[4200];           /* of its file */
 	struct buffer saved;       /* what its file is to be */
+	bool large;                /* strings may be as long as can be, which takes time */
+	bool unsaved;              /* edits wait for a sync */
+	bool disturbed;            /* another program touched it: no edit can be saved */
 };
 
 static void copy(struct buffer *to, const void *p, size_t n)
@@ -118,11 +126,19 @@ static size_t shown_size(const struct leaf *l)
 	return size;
 }
 
-static void set_value(struct leaf *l, const void *p, size_t n)
+/* Give the leaf the N bytes at P as its value, or, if that is not to be, no value. */
+static int set_value(struct leaf *l, bool present, const void *p, size_t n)
 {
+	bool change = present != l->present || n != l->value.size ||
+		      (n && memcmp(p, l->value.bytes, n) != 0);
+
+	if (change && l->world->disturbed && l->world->mount.policy == SAVE_AT_ONCE)
+		return -ESTALE;
+	l->world->unsaved |= change && l->world->mount.policy == SAVE_ON_SYNC;
 	copy(&l->value, p, n);
-	l->present = true;
+	l->present = present;
 	l->edits++;
+	return 0;
 }
 
 static size_t most_text(const struct leaf *l)
@@ -134,7 +150,7 @@ static size_t most_text(const struct leaf *l)
 static int set_text(struct leaf *l, const char *text, size_t n)
 {
 	uint8_t bytes[8];
-	uint64_t v;
+	uint64_t v = 0;
 	int err;
 
 	if (l->row->kind == STRING) {
@@ -143,15 +159,11 @@ static int set_text(struct leaf *l, const char *text, size_t n)
 			return -ENAMETOOLONG;
 		if (!model_utf8((const uint8_t *)text, n))
 			return -EILSEQ;
-		set_value(l, text, n);
-		return 0;
+		return set_value(l, true, text, n);
 	}
 	err = model_text(l->row, text, n, &v);
-	if (!err) {
-		le_put(bytes, 8, v);
-		set_value(l, bytes, l->row->size);
-	}
-	return err;
+	le_put(bytes, 8, v);
+	return err ? err : set_value(l, true, bytes, l->row->size);
 }
 
 /* TEXT with N bytes put to OFFSET. */
@@ -224,30 +236,32 @@ static int model_write_bytes(struct handle *h, const void *data, size_t n, uint6
 	return 0;
 }
 
-static void model_save_draft(struct leaf *l)
+/* Where that fails the old value shows again. */
+static int model_save_draft(struct leaf *l)
 {
-	set_value(l, l->draft.bytes, l->draft.size);
 	l->drafting = false;
+	return set_value(l, true, l->draft.bytes, l->draft.size);
 }
 
 static int model_flush(struct handle *h)
 {
 	struct leaf *l = h->leaf;
+	int err = 0;
 
 	if ((h->flags & O_ACCMODE) == O_RDONLY)
 		return 0;
 	if (!l->text) {
 		if (h->wrote && l->drafting)
-			model_save_draft(l);
+			err = model_save_draft(l);
 		h->wrote = false;
 	} else if (h->truncated && l->row->kind != STRING) {
 		l->truncated = true;
 	} else if (h->truncated && h->told) {
 		l->truncated = true;
 		h->told = false;
-		set_value(l, NULL, 0);
+		err = set_value(l, true, NULL, 0);
 	}
-	return 0;
+	return err;
 }
 
 /* H may be null: truncate(2). */
@@ -262,9 +276,10 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 		if (h)
 			h->truncated = h->told = true;
 		else if (l->row->kind == STRING)
-			set_value(l, NULL, 0);
-		l->truncated |= !h;
-		return 0;
+			err = set_value(l, true, NULL, 0);
+		if (!h)
+			l->truncated = !err;
+		return err;
 	}
 	if (l->text && size > most_text(l))
 		return l->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
@@ -285,10 +300,9 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 	l->draft = content;
 	l->drafting = true;
 	l->emptied = false;
-	if (h)
-		h->wrote = true;
-	else
-		model_save_draft(l);
+	if (!h)
+		return model_save_draft(l);
+	h->wrote = true;
 	return 0;
 }
 
@@ -298,7 +312,7 @@ static void model_close(struct handle *h)
 
 	model_flush(h);
 	if (h->flags & O_TRUNC && l->emptied) {
-		set_value(l, NULL, 0);
+		set_value(l, true, NULL, 0);
 		l->drafting = l->emptied = false;
 	}
 	l->makers -= h->making;
@@ -413,7 +427,7 @@ static void check_all(struct world *w)
 	got.size = 0;
 	container_encode(w->container, NULL, &got);
 	demand_bytes("container", &got, expected.bytes, expected.size);
-	if (w->mount.policy == SAVE_AT_ONCE)
+	if (w->mount.policy == SAVE_AT_ONCE && !w->disturbed)
 		copy(&w->saved, expected.bytes, expected.size);
 	if (w->snapshot)
 		check_file(w);
@@ -429,9 +443,13 @@ static void check_all(struct world *w)
  * Operations
  */
 
+/* Any, or rather one that is open. */
 static struct leaf *choose_leaf(struct world *w, struct input *in)
 {
-	return &w->leaves[input_uint(in, 1) % w->leaf_count];
+	unsigned which = (unsigned)input_uint(in, 1);
+	const struct handle *h = &w->handles[which % HANDLES_MAX];
+
+	return which >= 128 && h->file ? h->leaf : &w->leaves[which % w->leaf_count];
 }
 
 /* One that is open, or null. */
@@ -451,9 +469,9 @@ static uint64_t choose_offset(const struct leaf *l, struct input *in)
 	if (v == 255) {
 		any = input_uint(in, 8);
 		/* Millions of bytes take too long. */
-		return any > FORMAT_BLOB_MAX ? any : any % FORMAT_STRING_MAX;
+		return any > FORMAT_BLOB_MAX ? any : any % 4096;
 	}
-	if (v >= 250 && most < FORMAT_BLOB_MAX)
+	if (v >= 250 && (most <= 128 || (l->text && l->world->large)))
 		return most + v - 252;
 	return v >= 250 ? most + 1 : v % 80;
 }
@@ -551,9 +569,10 @@ static void do_read(struct world *w, struct input *in)
 static void do_flush(struct world *w, struct input *in)
 {
 	struct handle *h = choose_handle(w, in);
+	int expected = h ? model_flush(h) : 0;
+	int err = h ? file_flush(h->file) : 0;
 
-	if (h)
-		demand(file_flush(h->file) == model_flush(h), "flush");
+	demand(err == expected, "flush gave %d, not %d", err, expected);
 }
 
 static void do_close(struct handle *h)
@@ -578,7 +597,7 @@ static void do_replace(struct world *w, struct input *in)
 	else if (l->row->kind == BYTES && n != l->row->size)
 		expected = n > l->row->size ? -EFBIG : -EINVAL;
 	else
-		set_value(l, data, n);
+		expected = set_value(l, true, data, n);
 	demand(err == expected, "replace gave %d, not %d", err, expected);
 }
 
@@ -601,24 +620,42 @@ static void do_remove(struct world *w, struct input *in)
 	const struct value absent = { .absent = true };
 	const struct timespec when = { 1, 1 };
 
+	int err, expected;
+
 	if (!l->option || !l->present)
 		return;
-	demand(!mount_edit(&w->mount, l->node, &absent, when), "not removed");
-	copy(&l->value, NULL, 0);
-	l->present = false;
-	l->edits++;
+	expected = set_value(l, false, NULL, 0);
+	err = mount_edit(&w->mount, l->node, &absent, when);
+	demand(err == expected, "remove gave %d, not %d", err, expected);
 }
 
 static void do_sync(struct world *w)
 {
-	demand(!mount_sync(&w->mount), "not synced");
-	if (w->snapshot)
-		model_encode(w, &w->saved);
+	struct buffer now = { 0 };
+	int err = mount_sync(&w->mount);
+
+	demand(err == (w->unsaved && w->disturbed ? -ESTALE : 0), "sync gave %d", err);
+	model_encode(w, &now);
+	if (w->unsaved && !err)
+		copy(&w->saved, now.bytes, now.size);
+	w->unsaved &= err != 0;
+	buffer_free(&now);
+}
+
+/* What another program does to the snapshot. */
+static void disturb(struct world *w)
+{
+	const struct timespec long_ago[2] = { { 1, 0 }, { 1, 0 } };
+
+	if (!w->snapshot)
+		return;
+	demand(!utimensat(AT_FDCWD, w->path, long_ago, 0), "not touched");
+	w->disturbed = true;
 }
 
 static void operate(struct world *w, struct input *in)
 {
-	switch (input_uint(in, 1) % 13) {
+	switch (input_uint(in, 1) % 15) {
 	case 0:
 	case 1:
 		do_open(w, in);
@@ -650,10 +687,13 @@ static void operate(struct world *w, struct input *in)
 		do_touch(w, in);
 		break;
 	case 12:
-		if (input_uint(in, 1) & 1)
-			do_remove(w, in);
-		else
-			do_sync(w);
+		do_remove(w, in);
+		break;
+	case 13:
+		do_sync(w);
+		break;
+	case 14:
+		disturb(w);
 		break;
 	}
 }
@@ -670,7 +710,7 @@ static void add_leaf(struct world *w, struct node n)
 
 	if (w->leaf_count == LEAVES_MAX)
 		return;
-	*l = (struct leaf){ .node = n, .option = row->kind == OPTION, .read_only = row->access == RO };
+	*l = (struct leaf){ .node = n, .world = w, .option = row->kind == OPTION, .read_only = row->access == RO };
 	l->row = l->option ? row->of : row;
 	l->text = l->row->kind == UINT || l->row->kind == STRING;
 	l->present = !v.absent;
@@ -719,7 +759,7 @@ static int by_offset(const void *a, const void *b)
 
 static void report(const char *text)
 {
-	fprintf(stderr, "%s\n", text);
+	demand(text[0] && !strchr(text, '\n'), "not a line is reported");
 }
 
 /* The mount of the snapshot in a file, which has the container alone. */
@@ -754,7 +794,8 @@ static void set_up(struct world *w, struct input *in)
 	if (fuzz_decode(bytes, n, 0, &w->container, &e))
 		demand(!fuzz_decode(full.bytes, full.size, 0, &w->container, &e), "%s", e.text);
 	container_encode(w->container, NULL, &w->original);
-	if (how >= 250) {
+	w->large = how == LARGE;
+	if (how >= SAVED) {
 		save_to_file(w, how & 1 ? SAVE_AT_ONCE : SAVE_ON_SYNC);
 	} else {
 		w->mount.container = w->container;

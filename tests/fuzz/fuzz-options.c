@@ -71,6 +71,26 @@ static void check_numerics(const struct options *o, int err, const struct error 
 		check_numeric(&all[i], err, e);
 }
 
+/*
+ * Counters that libFuzzer looks at: an input with a pair of options that no other had is
+ * something new.
+ */
+enum { PAIRED = 10 };
+static uint8_t pairs[PAIRED * PAIRED] __attribute__((section("__libfuzzer_extra_counters"), used));
+
+static void count_pairs(const struct options *o, int err)
+{
+	const bool given[PAIRED] = {
+		o->read_only, o->scratch, o->output, o->replace, o->save_ram, o->writeback,
+		o->ram_file, o->ram_direct, o->sync_at_end, !err,
+	};
+	size_t i, k;
+
+	for (i = 0; i < PAIRED; i++)
+		for (k = i; k < PAIRED; k++)
+			pairs[i * PAIRED + k] |= given[i] && given[k];
+}
+
 static void check_accepted(const struct options *o)
 {
 	if (o->help || o->version)
@@ -92,6 +112,7 @@ static void parse(int argc, char **argv)
 	struct options o;
 	int i, err = options_parse(&o, &args, &e);
 
+	count_pairs(&o, err);
 	if (err)
 		demand_told(err, &e);
 	else
