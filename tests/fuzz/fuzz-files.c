@@ -443,6 +443,24 @@ static void check_all(struct world *w)
  * Operations
  */
 
+/* What an operation met, for libFuzzer to look for more. */
+enum met { OPEN, WRITE, WRITE_LATER, APPEND, TRUNCATE, EMPTY, FLUSH, CLOSE, REPLACE, TOUCH, REMOVE, METS };
+static uint8_t states[METS][256] FUZZ_COUNTERS;
+
+/* H may be null. */
+static void note(enum met met, const struct handle *h, const struct leaf *l)
+{
+	unsigned state = l->truncated + 2u * l->drafting + 4u * l->emptied +
+			 8u * (l->row->kind == STRING);
+
+	if (h)
+		state += 16u * h->truncated + 32u * (h->text.size > 0 || h->wrote) +
+			 64u * h->fresh + 128u * (h->edits == l->edits);
+	else
+		state += 16u * l->present + 32u * (l->makers > 0) + 64u * l->world->disturbed;
+	states[met][state] = 1;
+}
+
 /* Any, or rather one that is open. */
 static struct leaf *choose_leaf(struct world *w, struct input *in)
 {
@@ -487,6 +505,7 @@ static void do_open(struct world *w, struct input *in)
 
 	if (h->file)
 		return;
+	note(OPEN, NULL, l);
 	flags |= (bits & 4 ? O_TRUNC : 0) | (bits & 8 ? O_APPEND : 0);
 	if ((bits & 3 || flags & O_TRUNC) && l->read_only)
 		expected = -EACCES;
@@ -520,6 +539,7 @@ static void do_write(struct world *w, struct input *in)
 		return;
 	offset = choose_offset(h->leaf, in);
 	data = input_bytes(in, n, &n);
+	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
 	err = file_write(h->file, data, n, offset);
 	if (n > 0)
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
@@ -537,6 +557,7 @@ static void do_truncate(struct world *w, struct input *in, bool open)
 	if (!l || (!l->present && !h) || (h && (h->flags & O_ACCMODE) == O_RDONLY))
 		return;
 	size = choose_offset(l, in);
+	note(size ? TRUNCATE : EMPTY, h, l);
 	expected = model_truncate(l, h, size);
 	err = files_truncate(&w->files, l->node, h ? h->file : NULL, size);
 	demand(err == expected, "truncate to %llu gave %d, not %d", (unsigned long long)size, err,
@@ -569,9 +590,13 @@ static void do_read(struct world *w, struct input *in)
 static void do_flush(struct world *w, struct input *in)
 {
 	struct handle *h = choose_handle(w, in);
-	int expected = h ? model_flush(h) : 0;
-	int err = h ? file_flush(h->file) : 0;
+	int err, expected;
 
+	if (!h)
+		return;
+	note(FLUSH, h, h->leaf);
+	expected = model_flush(h);
+	err = file_flush(h->file);
 	demand(err == expected, "flush gave %d, not %d", err, expected);
 }
 
@@ -579,6 +604,7 @@ static void do_close(struct handle *h)
 {
 	if (!h || !h->file)
 		return;
+	note(CLOSE, h, h->leaf);
 	file_close(h->file);
 	model_close(h);
 }
@@ -590,6 +616,7 @@ static void do_replace(struct world *w, struct input *in)
 	const void *data = input_bytes(in, n, &n);
 	int err = files_replace(&w->files, l->node, data, n), expected = 0;
 
+	note(REPLACE, NULL, l);
 	if (l->read_only)
 		expected = -EACCES;
 	else if (l->text)
@@ -608,6 +635,7 @@ static void do_touch(struct world *w, struct input *in)
 
 	if (!l->present || l->read_only)
 		return;
+	note(TOUCH, NULL, l);
 	demand(!mount_touch(&w->mount, l->node, when), "not touched");
 	l->edits++;
 	demand(container_mtime(w->container, l->node, &now) && now.tv_sec == when.tv_sec &&
@@ -624,6 +652,7 @@ static void do_remove(struct world *w, struct input *in)
 
 	if (!l->option || !l->present)
 		return;
+	note(REMOVE, NULL, l);
 	expected = set_value(l, false, NULL, 0);
 	err = mount_edit(&w->mount, l->node, &absent, when);
 	demand(err == expected, "remove gave %d, not %d", err, expected);

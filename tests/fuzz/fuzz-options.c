@@ -71,12 +71,9 @@ static void check_numerics(const struct options *o, int err, const struct error 
 		check_numeric(&all[i], err, e);
 }
 
-/*
- * Counters that libFuzzer looks at: an input with a pair of options that no other had is
- * something new.
- */
+/* Pairs of options that were given together. */
 enum { PAIRED = 10 };
-static uint8_t pairs[PAIRED * PAIRED] __attribute__((section("__libfuzzer_extra_counters"), used));
+static uint8_t pairs[PAIRED * PAIRED] FUZZ_COUNTERS;
 
 static void count_pairs(const struct options *o, int err)
 {

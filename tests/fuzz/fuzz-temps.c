@@ -204,9 +204,9 @@ static void operate(struct world *w, struct input *in)
 
 	if (operation <= 2) {
 		folder = input_uint(in, 1);
-		/* Its low bit is the folder; the name is of a length that may be too great. */
-		snprintf(name, sizeof(name), "%0*u", folder < 250 ? 3 : (int)folder + 3,
-			 (unsigned)folder / 2);
+		/* Its low bit is the folder; some names are longer than can be. */
+		memset(name, 'a', sizeof(name));
+		snprintf(name + (folder < 250 ? 0 : folder), 4, "%u", (unsigned)folder / 2 % 1000);
 		folder &= 1;
 	}
 	if (operation == 0)

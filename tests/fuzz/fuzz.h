@@ -21,6 +21,12 @@ void fuzz_fail(const char *file, int line, const char *fmt, ...)
 			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
+/*
+ * For an array of bytes that are counters as libFuzzer has them for branches: an input
+ * that makes another one not 0 is something new.
+ */
+#define FUZZ_COUNTERS __attribute__((section("__libfuzzer_extra_counters"), used))
+
 /* An input that is taken from its start; past its end it is zeros. */
 struct input {
 	const uint8_t *at;
