@@ -5,6 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Names from elsewhere may be in it: one line, and no escapes for a terminal. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int error_set(struct error *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -14,6 +22,7 @@ int error_set(struct error *e, int code, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(e->text, sizeof(e->text), fmt, ap);
 		va_end(ap);
+		make_printable(e->text);
 	}
 	return -code;
 }
@@ -30,6 +39,7 @@ int error_prefix(struct error *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
+	make_printable(e->text);
 	if (n >= 0 && (size_t)n + 2 < sizeof(e->text)) {
 		memcpy(e->text + n, ": ", 2);
 		memcpy(e->text + n + 2, old, sizeof(e->text) - (size_t)n - 2);

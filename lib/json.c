@@ -125,14 +125,6 @@ struct build {
 	char path[256]; /* where in the document, as jq writes it without the first dot */
 };
 
-/* What is from the document becomes one line, and no escapes for a terminal. */
-static void make_printable(char *text)
-{
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
-}
-
 static int refuse(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static int refuse(struct build *b, const char *fmt, ...)
@@ -143,7 +135,6 @@ static int refuse(struct build *b, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	make_printable(why);
 	return error_set(b->error, EINVAL, "%s: %s", b->path[0] ? b->path : ".", why);
 }
 
@@ -159,7 +150,6 @@ static char *enter(struct build *b, const char *name, size_t index)
 		snprintf(end, sizeof(b->path) - length, "%s%s", length ? "." : "", name);
 	else
 		snprintf(end, sizeof(b->path) - length, "[%zu]", index);
-	make_printable(end);
 	return end;
 }
 

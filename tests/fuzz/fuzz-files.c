@@ -445,19 +445,19 @@ static void check_all(struct world *w)
 
 /* What an operation met, for libFuzzer to look for more. */
 enum met { OPEN, WRITE, WRITE_LATER, APPEND, TRUNCATE, EMPTY, FLUSH, CLOSE, REPLACE, TOUCH, REMOVE, METS };
-static uint8_t states[METS][256] FUZZ_COUNTERS;
+static uint8_t states[METS][512] FUZZ_COUNTERS;
 
 /* H may be null. */
 static void note(enum met met, const struct handle *h, const struct leaf *l)
 {
-	unsigned state = l->truncated + 2u * l->drafting + 4u * l->emptied +
-			 8u * (l->row->kind == STRING);
+	unsigned kind = l->row->kind == STRING ? 1 : l->row->kind == BLOB ? 2 : l->row->kind == BYTES ? 3 : 0;
+	unsigned state = kind + 4u * l->truncated + 8u * l->drafting + 16u * l->emptied;
 
 	if (h)
-		state += 16u * h->truncated + 32u * (h->text.size > 0 || h->wrote) +
-			 64u * h->fresh + 128u * (h->edits == l->edits);
+		state += 32u * h->truncated + 64u * (h->text.size > 0 || h->wrote) +
+			 128u * h->fresh + 256u * (h->edits == l->edits);
 	else
-		state += 16u * l->present + 32u * (l->makers > 0) + 64u * l->world->disturbed;
+		state += 32u * l->present + 64u * (l->makers > 0) + 128u * l->world->disturbed;
 	states[met][state] = 1;
 }
 
@@ -532,12 +532,14 @@ static void do_write(struct world *w, struct input *in)
 	struct handle *h = choose_handle(w, in);
 	const void *data;
 	uint64_t offset;
-	size_t n = (size_t)input_uint(in, 1) % 64;
+	size_t n = (size_t)input_uint(in, 1);
 	int err, expected = 0;
 
 	if (!h || (h->flags & O_ACCMODE) == O_RDONLY)
 		return;
 	offset = choose_offset(h->leaf, in);
+	/* Else what has a fixed size would rarely be written as a whole. */
+	n = n >= 128 && h->leaf->row->kind == BYTES ? h->leaf->row->size : n % 64;
 	data = input_bytes(in, n, &n);
 	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
 	err = file_write(h->file, data, n, offset);
