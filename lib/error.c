@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Names from elsewhere may be in it: one line, and no escapes for a terminal. */
-static void make_printable(char *text)
+#include "printable.h"
+
+/* Names from elsewhere may be in it. */
+static size_t format(struct error *e, const char *fmt, va_list ap)
 {
-	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
-			*text = '?';
+	char text[sizeof(e->text)];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	printable(text, e->text, sizeof(e->text));
+	return strlen(e->text);
 }
 
 int error_set(struct error *e, int code, const char *fmt, ...)
@@ -20,9 +24,8 @@ int error_set(struct error *e, int code, const char *fmt, ...)
 	if (e) {
 		e->code = code;
 		va_start(ap, fmt);
-		vsnprintf(e->text, sizeof(e->text), fmt, ap);
+		format(e, fmt, ap);
 		va_end(ap);
-		make_printable(e->text);
 	}
 	return -code;
 }
@@ -31,18 +34,17 @@ int error_prefix(struct error *e, int code, const char *fmt, ...)
 {
 	char old[sizeof(e->text)];
 	va_list ap;
-	int n;
+	size_t n;
 
 	if (!e)
 		return -code;
 	memcpy(old, e->text, sizeof(old));
 	va_start(ap, fmt);
-	n = vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	n = format(e, fmt, ap);
 	va_end(ap);
-	make_printable(e->text);
-	if (n >= 0 && (size_t)n + 2 < sizeof(e->text)) {
+	if (n + 2 < sizeof(e->text)) {
 		memcpy(e->text + n, ": ", 2);
-		memcpy(e->text + n + 2, old, sizeof(e->text) - (size_t)n - 2);
+		memcpy(e->text + n + 2, old, sizeof(e->text) - n - 2);
 		e->text[sizeof(e->text) - 1] = 0;
 	}
 	return -e->code;

@@ -21,8 +21,8 @@ struct error {
 
 /*
  * Fill E with CODE (a positive errno) and the formatted text, and return
- * -CODE.  Text that does not fit is cut, control characters become question
- * marks.  E may be null.
+ * -CODE.  Text that does not fit is cut, and what can't be shown is escaped
+ * (printable.h).  E may be null.
  */
 int error_set(struct error *e, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -13,8 +13,8 @@
 
 #include "fs.h"
 #include "guard.h"
-#include "message.h"
 #include "options.h"
+#include "printable.h"
 #include "privileges.h"
 #include "readahead.h"
 
@@ -67,7 +67,7 @@ static void report(const char *text)
 {
 	char shown[2048];
 
-	message_escape(text, shown, sizeof(shown));
+	printable(text, shown, sizeof(shown));
 	if (to_syslog)
 		syslog(LOG_ERR, "%s", shown);
 	else

@@ -15,7 +15,7 @@
 #include "guard.h"
 #include "json.h"
 #include "le.h"
-#include "message.h"
+#include "printable.h"
 #include "snapshot.h"
 #include "text.h"
 
@@ -55,7 +55,7 @@ static void tell(const char *text)
 {
 	char shown[2048];
 
-	message_escape(text, shown, sizeof(shown));
+	printable(text, shown, sizeof(shown));
 	fprintf(stderr, "smsnap: %s\n", shown);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "message.h"
+#include "printable.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@ static bool is_printable(ucs4_t c)
 							    UC_CATEGORY_MASK_Zp);
 }
 
-void message_escape(const char *text, char *out, size_t size)
+void printable(const char *text, char *out, size_t size)
 {
 	const uint8_t *p = (const uint8_t *)text;
 	size_t left = strlen(text);
@@ -23,15 +23,15 @@ void message_escape(const char *text, char *out, size_t size)
 	while (left > 0) {
 		ucs4_t c;
 		int n = u8_mbtoucr(&c, p, left);
-		bool printable = n > 0 && is_printable(c);
+		bool shown = n > 0 && is_printable(c);
 		size_t needed;
 
-		if (!printable)
+		if (!shown)
 			n = 1;
-		needed = printable ? (size_t)n : sizeof("\\xNN") - 1;
+		needed = shown ? (size_t)n : sizeof("\\xNN") - 1;
 		if (used + needed >= size)
 			break;
-		if (printable)
+		if (shown)
 			memcpy(out + used, p, (size_t)n);
 		else
 			snprintf(out + used, size - used, "\\x%02x", *p);
