@@ -132,7 +132,7 @@ mount_fg() {
 
 # The daemon ends and leaves nothing mounted. A child's exit status must be 0.
 daemon_ended() {
-	wait_until 20 is_gone "$daemon" || fail "the daemon is still there"
+	wait_until 60 is_gone "$daemon" || fail "the daemon is still there"
 	not_mounted || fail "$mnt is still mounted"
 	if [ -n "$is_child" ]; then
 		wait "$daemon" || fail "the daemon's exit status is $?: $(cat "$tmp/daemon.err")"

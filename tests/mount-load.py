@@ -160,8 +160,11 @@ class Progress:
 # ---- clients: each works until END and returns how much it did -----------------
 
 def until(end):
-    while time.monotonic() < end:
+    """To work until END, and on a machine that is slow for a few rounds all the same."""
+    rounds = 0
+    while rounds < 3 or time.monotonic() < end:
         yield
+        rounds += 1
 
 
 def write_next(root, progress, path):
@@ -377,8 +380,6 @@ def run_round(snapshot, options, progress, ram, seconds, seed):
                 sys.exit("FAIL: /ram is not what was written last")
     print("%-14s %s; %s" % (" ".join(options[1:]) or "-", now,
                             ", ".join("%s %d" % (name, n) for name, n in sorted(done.items()))), flush=True)
-    if min(done.values()) < 3:
-        sys.exit("FAIL: too few to mean anything")
     return shared.raw if "save_ram" in options else ram
 
 
