@@ -122,8 +122,8 @@ mount_snap() {
 
 # mount_fg [option]... SNAPSHOT: in the foreground, as a child of the test.
 mount_fg() {
-	# A shell starts its background jobs with SIGINT ignored.
-	env --default-signal=INT "$SMFS" -f "$@" "$mnt" </dev/null 2>"$tmp/daemon.err" &
+	# A shell starts its background jobs with SIGINT ignored, nohup all with SIGHUP ignored.
+	env --default-signal=INT,HUP,TERM "$SMFS" -f "$@" "$mnt" </dev/null 2>"$tmp/daemon.err" &
 	daemon=$!
 	is_child=1
 	wait_until 20 settled || fail "smfs -f $*: nothing mounted after 20 s"
