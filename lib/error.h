@@ -16,7 +16,7 @@ enum { ERR_TRUNCATED = ENODATA, ERR_MALFORMED = EBADMSG };
 
 struct error {
 	int code;       /* a positive errno, 0 while nothing went wrong */
-	char text[512]; /* one line, without a newline; empty while code is 0 */
+	char text[2048]; /* one line, without a newline; empty while code is 0 */
 };
 
 /*

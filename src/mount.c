@@ -117,7 +117,7 @@ int mount_sync(struct mount *m)
 
 int mount_finish(struct mount *m)
 {
-	char text[1024];
+	char text[sizeof(((struct error *)0)->text) + 64];
 	struct error e = { 0 };
 	int err;
 
