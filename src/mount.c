@@ -117,8 +117,8 @@ int mount_sync(struct mount *m)
 
 int mount_finish(struct mount *m)
 {
-	char text[sizeof(((struct error *)0)->text) + 64];
 	struct error e = { 0 };
+	char text[sizeof(e.text) + 64];
 	int err;
 
 	pthread_mutex_lock(&m->editing);
