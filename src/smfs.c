@@ -124,8 +124,8 @@ static int check_device(struct error *e)
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		return error_set(e, errno, "/dev/fuse: %s; is FUSE there? try: modprobe fuse",
-				 strerror(errno));
+		return error_set(e, errno, "/dev/fuse: %s; as root try: %s", strerror(errno),
+				 errno == EACCES ? "chmod 666 /dev/fuse" : "modprobe fuse");
 	close(fd);
 	return 0;
 }

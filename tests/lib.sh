@@ -91,6 +91,17 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
+# own_fuse_device: a /dev/fuse that every user may open, for this test alone, which starts
+# anew in a mount namespace of its own.
+own_fuse_device() {
+	if [ -z "${SMFS_OWN_MOUNTS:-}" ]; then
+		rm -rf "$tmp"
+		SMFS_OWN_MOUNTS=1 exec unshare -m bash "$0"
+	fi
+	mknod -m 666 "$tmp/fuse" c 10 229
+	mount --bind "$tmp/fuse" /dev/fuse
+}
+
 # ---- waiting for a condition --------------------------------------------------
 
 # wait_until SECONDS command...: poll until the command succeeds.

@@ -10,6 +10,7 @@ require fuse
 require root
 require cmd strace xxd setpriv
 [ "$(stat -f -c %T "$tmp")" = tmpfs ] || lacking "a tmpfs at /dev/shm"
+own_fuse_device
 memory=$tmp/memory
 mkdir "$memory"
 
