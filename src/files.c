@@ -409,11 +409,19 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 
 static int flush_bytes(struct file *file)
 {
+	struct leaf *leaf = file->leaf;
+	int err = 0;
+
+	if (file->flags & O_TRUNC && leaf->emptied) {
+		err = change_draft(file->files, leaf, true, 0, NULL, 0, 0);
+		leaf->emptied = false;
+		file->wrote = !err;
+	}
 	if (!file->wrote)
-		return 0;
+		return err;
 	file->wrote = false;
 	/* Another file's flush may have saved it already. */
-	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
+	return leaf->drafting ? save_draft(file->files, leaf) : 0;
 }
 
 /*
@@ -422,8 +430,8 @@ static int flush_bytes(struct file *file)
 
 /*
  * What is opened with O_TRUNC keeps its value until a write brings the next one:
- * whoever writes it starts from nothing.  Bytes that may be empty are so once FILE
- * is closed and nobody wrote any.
+ * whoever writes it starts from nothing.  Bytes that may be empty are so once a
+ * descriptor of FILE is closed and nobody wrote any.
  */
 static void truncate_at_open(struct file *file)
 {
@@ -479,9 +487,9 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	return 0;
 }
 
-bool file_may_write(const struct file *file)
+bool file_may_change(const struct file *file)
 {
-	return (file->flags & O_ACCMODE) != O_RDONLY;
+	return (file->flags & O_ACCMODE) != O_RDONLY || file->flags & O_TRUNC;
 }
 
 uint64_t file_folder(const struct file *file)
@@ -506,7 +514,7 @@ int file_flush(struct file *file)
 {
 	int err;
 
-	if (!file_may_write(file))
+	if (!file_may_change(file))
 		return 0;
 	pthread_mutex_lock(&file->leaf->writing);
 	err = text_is_text(file->leaf->row) ? flush_text(file) : flush_bytes(file);
@@ -520,11 +528,6 @@ void file_close(struct file *file)
 	struct leaf *leaf = file->leaf;
 
 	file_flush(file);
-	pthread_mutex_lock(&leaf->writing);
-	if (file->flags & O_TRUNC && leaf->emptied &&
-	    change_draft(f, leaf, true, 0, NULL, 0, 0) == 0)
-		save_draft(f, leaf);
-	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
 	leaf->makers -= file->folder != 0;
 	pthread_mutex_unlock(&f->lock);

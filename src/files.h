@@ -34,8 +34,8 @@ void files_destroy(struct files *f);
  */
 int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out);
 
-/* Whether FILE was opened for writing. */
-bool file_may_write(const struct file *file);
+/* Whether FILE was opened for writing, or with O_TRUNC. */
+bool file_may_change(const struct file *file);
 
 /* The folder that FILE was opened with. */
 uint64_t file_folder(const struct file *file);
@@ -46,7 +46,7 @@ int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out);
 /* All N bytes, or an error and no change. */
 int file_write(struct file *file, const void *data, size_t n, uint64_t offset);
 
-/* The program closes a descriptor: what it wrote is to be saved. */
+/* The program closes a descriptor: what it wrote or truncated is to be saved. */
 int file_flush(struct file *file);
 
 /* Nobody has the file open any more. */

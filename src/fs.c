@@ -541,7 +541,7 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 	 * What was truncated is now, and a draft that could not be saved is not any
 	 * more.  FI has no flags here.
 	 */
-	if (handle(fi) && file_may_write(handle(fi)))
+	if (handle(fi) && file_may_change(handle(fi)))
 		forget_attributes(fs, ino);
 	return err;
 }
@@ -923,6 +923,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct fs *fs = userdata;
 
+	fs->initialized = true;
 	passthrough_negotiate(&fs->passthrough, conn);
 	fs->cache_listings = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* RAM's time changes with each write, its cached pages are right all the same. */

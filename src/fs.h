@@ -16,6 +16,7 @@ struct fs {
 	struct temps temps;
 	struct passthrough passthrough;
 	struct fuse_session *session;
+	bool initialized; /* the kernel's first request was answered */
 	bool read_only;
 	bool cache_listings;
 	bool ram_direct; /* RAM is not cached by the kernel */

@@ -248,9 +248,14 @@ static int model_flush(struct handle *h)
 	struct leaf *l = h->leaf;
 	int err = 0;
 
-	if ((h->flags & O_ACCMODE) == O_RDONLY)
+	if ((h->flags & O_ACCMODE) == O_RDONLY && !(h->flags & O_TRUNC))
 		return 0;
 	if (!l->text) {
+		if (h->flags & O_TRUNC && l->emptied) {
+			buffer_free(&l->draft);
+			l->drafting = h->wrote = true;
+			l->emptied = false;
+		}
 		if (h->wrote && l->drafting)
 			err = model_save_draft(l);
 		h->wrote = false;
@@ -308,14 +313,8 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 
 static void model_close(struct handle *h)
 {
-	struct leaf *l = h->leaf;
-
 	model_flush(h);
-	if (h->flags & O_TRUNC && l->emptied) {
-		set_value(l, true, NULL, 0);
-		l->drafting = l->emptied = false;
-	}
-	l->makers -= h->making;
+	h->leaf->makers -= h->making;
 	buffer_free(&h->text);
 	*h = (struct handle){ 0 };
 }
