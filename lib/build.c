@@ -101,6 +101,8 @@ int build_snapshot(const char *path, const struct build_parts *parts, struct err
 
 	if (!e)
 		e = &local;
+	if (!real && errno != ENOENT)
+		return error_set(e, errno, "%s", strerror(errno));
 	e->code = 0;
 	old = open_old(real ? real : path, &mode, e);
 	err = e->code ? -e->code : beside_open(real ? real : path, &b, e);

@@ -121,8 +121,8 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 		 -1, 0);
 	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
 	if (p == MAP_FAILED || !r->written) {
-		err = error_set(e, ENOMEM, "no room to map %llu bytes of RAM twice",
-				(unsigned long long)size);
+		err = error_set(e, ENOMEM, "%llu bytes of RAM cannot be mapped twice: %s",
+				(unsigned long long)size, strerror(ENOMEM));
 		goto fail;
 	}
 	r->top = p;

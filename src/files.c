@@ -30,6 +30,7 @@ struct file {
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* bytes in the draft that no flush has seen */
+	bool refused;       /* its last write of bytes: then O_TRUNC alone changes nothing */
 	bool fresh;         /* TEXT started from nothing */
 	struct buffer text; /* as this file wrote it, piece by piece */
 	uint64_t version;   /* of the leaf after TEXT was made its value */
@@ -366,7 +367,7 @@ static uint64_t shown_size(struct files *f, struct leaf *leaf)
 	return files_stat(f, leaf->node, &size, &when) ? 0 : size;
 }
 
-static int write_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
+static int change_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
 {
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
@@ -392,6 +393,14 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 	return err;
 }
 
+static int write_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
+{
+	int err = change_bytes(file, data, n, offset);
+
+	file->refused = err != 0;
+	return err;
+}
+
 static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
 {
 	const struct field *row = value_row(leaf->row);
@@ -413,9 +422,11 @@ static int flush_bytes(struct file *file)
 	int err = 0;
 
 	if (file->flags & O_TRUNC && leaf->emptied) {
-		err = change_draft(file->files, leaf, true, 0, NULL, 0, 0);
+		if (!file->refused) {
+			err = change_draft(file->files, leaf, true, 0, NULL, 0, 0);
+			file->wrote = !err;
+		}
 		leaf->emptied = false;
-		file->wrote = !err;
 	}
 	if (!file->wrote)
 		return err;

@@ -123,6 +123,9 @@ int mount_finish(struct mount *m)
 
 	pthread_mutex_lock(&m->editing);
 	err = save_held(m);
+	/* Memory may be there again, as the threads are gone. */
+	if (err == -ENOMEM)
+		err = save_held(m);
 	if (err && m->unsaved) {
 		if (snapshot_rescue(m->snapshot, &e))
 			snprintf(text, sizeof(text), "the edits are lost: %s", e.text);

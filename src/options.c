@@ -68,7 +68,9 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 		return -1;
 	}
 	*place = strdup(arg);
-	return *place ? 0 : -1;
+	if (!*place)
+		p->err = error_set(p->error, ENOMEM, "out of memory");
+	return p->err ? -1 : 0;
 }
 
 /* A number, as those of sizes are written, no greater than MAX. */

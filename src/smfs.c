@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* smfs: mounts a snapshot (smfs(1)). */
+#include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
@@ -59,6 +60,12 @@ enum { READAHEAD_KIB = 4096 };
  */
 enum { MOST_THREADS = 900, IDLE_THREADS = 10 };
 
+/* How often to begin again, with pauses, where memory has run out. */
+enum { MOST_TRIES = 1000 };
+
+/* How libfuse's loop says that it could start no thread. */
+enum { LOOP_NO_THREAD = -1 };
+
 static bool to_syslog;      /* standard error is not there any more */
 static bool serving;        /* libfuse's messages are to be reported */
 static char fuse_said[256]; /* before: its first line, for a message of ours */
@@ -91,9 +98,11 @@ static void on_fuse_message(enum fuse_log_level level, const char *fmt, va_list 
 	}
 }
 
-/* Why libfuse failed, or OTHERWISE if it did not say. */
+/* Why libfuse failed, or OTHERWISE if it did not say.  errno was 0 before. */
 static const char *why_fuse_failed(const char *otherwise)
 {
+	if (errno == ENOMEM)
+		return "out of memory";
 	fuse_said[strcspn(fuse_said, "\n")] = 0;
 	return fuse_said[0] ? fuse_said : otherwise;
 }
@@ -194,6 +203,20 @@ static void fs_destroy(struct fs *fs)
 	mount_destroy(&fs->mount);
 }
 
+/*
+ * libfuse ends its threads with pthread_cancel(3), for which the C library loads
+ * another library, and aborts where there is no memory for that: have it loaded
+ * before edits can be lost.
+ */
+static int prepare_to_cancel(struct error *e)
+{
+	void *frame;
+
+	if (backtrace(&frame, 1) == 0)
+		return error_set(e, ENOMEM, "cannot load libgcc_s: out of memory?");
+	return 0;
+}
+
 /* The session's own options: permissions are checked by the kernel, always. */
 static int add_mount_options(const struct options *o, struct fuse_args *args)
 {
@@ -211,7 +234,26 @@ static int add_mount_options(const struct options *o, struct fuse_args *args)
 	return err;
 }
 
-static int serve(struct fs *fs)
+/*
+ * Answer the kernel's first request, which is about what both can do.  Where that
+ * fails nothing can be served: here whoever mounts can still be told.
+ */
+static int serve_first(struct fs *fs)
+{
+	struct fuse_buf request = { .mem = NULL };
+	int n;
+
+	do
+		n = fuse_session_receive_buf(fs->session, &request);
+	while (n == -EINTR && !fuse_session_exited(fs->session));
+	if (n > 0)
+		fuse_session_process_buf(fs->session, &request);
+	free(request.mem);
+	return fs->initialized ? 0 : n < 0 ? n : -ENOMEM;
+}
+
+/* Serve until the end, or until there was no memory to read a request into, or for a thread. */
+static int serve_threaded(struct fs *fs)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	int err;
@@ -223,6 +265,24 @@ static int serve(struct fs *fs)
 	fuse_loop_cfg_set_idle_threads(config, IDLE_THREADS);
 	err = fuse_session_loop_mt(fs->session, config);
 	fuse_loop_cfg_destroy(config);
+	return err == LOOP_NO_THREAD ? -ENOMEM : err;
+}
+
+/* What was not read is still there: try again, but not for ever. */
+static int serve(struct fs *fs)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+	time_t start;
+	int err, tries = 0;
+
+	for (;;) {
+		start = time(NULL);
+		err = serve_threaded(fs);
+		if (err != -ENOMEM || tries == MOST_TRIES)
+			break;
+		tries = time(NULL) - start > 1 ? 0 : tries + 1;
+		nanosleep(&pause, NULL);
+	}
 	/* A signal ends the loop with its number: that is how a daemon is ended. */
 	return err < 0 ? err : 0;
 }
@@ -231,17 +291,27 @@ static int serve(struct fs *fs)
 static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 {
 	char text[PATH_MAX + 512];
-	int status = 1;
+	int err, status = 1;
 
 	if (fuse_set_signal_handlers(fs->session) != 0) {
 		report("cannot set signal handlers");
 		return 1;
 	}
-	if (fuse_session_mount(fs->session, mountpoint) != 0) {
+	errno = 0;
+	/* Where libfuse has no memory to mount, it may take an error's 0 for its descriptor. */
+	if (fuse_session_mount(fs->session, mountpoint) != 0 ||
+	    fuse_session_fd(fs->session) <= STDERR_FILENO) {
 		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
 			 why_fuse_failed("see dmesg"));
 		report(text);
 		goto out;
+	}
+	err = serve_first(fs);
+	if (err) {
+		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
+			 why_fuse_failed(strerror(-err)));
+		report(text);
+		goto unmount;
 	}
 	readahead_set(mountpoint, READAHEAD_KIB);
 	/* Before any thread is there: a fork takes only its own along. */
@@ -252,6 +322,7 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 		status = serve(fs) < 0;
 		status |= mount_finish(&fs->mount) != 0;
 	}
+unmount:
 	fuse_session_unmount(fs->session);
 out:
 	fuse_remove_signal_handlers(fs->session);
@@ -266,7 +337,7 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 	struct fs fs;
 	int status = 1;
 
-	if (check_mountpoint(o->mountpoint, &e) || check_device(&e) ||
+	if (check_mountpoint(o->mountpoint, &e) || check_device(&e) || prepare_to_cancel(&e) ||
 	    open_snapshot(o, &snapshot, &e)) {
 		report(e.text);
 		return 1;
@@ -278,6 +349,7 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 		report("out of memory");
 		goto out;
 	}
+	errno = 0;
 	fs.session = fuse_session_new(args, &fs_operations, sizeof(fs_operations), &fs);
 	if (fs.session) {
 		status = run(&fs, o, mountpoint);
@@ -305,8 +377,9 @@ int main(int argc, char **argv)
 	openlog("smfs", LOG_PID, LOG_DAEMON);
 	guard_install();
 	fuse_set_log_func(on_fuse_message);
+	errno = 0;
 	if (options_parse(&o, &args, &e)) {
-		report(e.text);
+		report(why_fuse_failed(e.text));
 		status = 2;
 	} else if (o.help) {
 		fputs(help, stdout);

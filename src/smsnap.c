@@ -15,6 +15,7 @@
 #include "guard.h"
 #include "json.h"
 #include "le.h"
+#include "memory.h"
 #include "printable.h"
 #include "snapshot.h"
 #include "text.h"
@@ -113,6 +114,7 @@ static int dump(const char *path, const struct arguments *a)
 
 	if (snapshot_open(path, &options, &s, &e))
 		return complain(WRONG_INPUT, e.text);
+	memory_must_suffice(true);
 	top = describe(s);
 	text = top ? json_object_to_json_string_ext(top, style) : NULL;
 	if (!text)
@@ -219,8 +221,10 @@ static int read_document(const char *path, struct document *d, struct error *e)
 {
 	struct buffer text = { 0 };
 	json_object *top = NULL;
-	int err = read_all(path, &text, e);
+	int err;
 
+	memory_must_suffice(true);
+	err = read_all(path, &text, e);
 	if (!err) {
 		err = json_parse(text.size ? (char *)text.bytes : "", text.size, &top, e);
 		if (!err)
@@ -230,6 +234,7 @@ static int read_document(const char *path, struct document *d, struct error *e)
 	}
 	json_object_put(top);
 	buffer_free(&text);
+	memory_must_suffice(false);
 	return err;
 }
 

@@ -221,6 +221,9 @@ works truncate -s 16M intc
 same "largest blob" 16777216 "$(stat -c %s intc)"
 expect_errno EFBIG append x intc
 expect_errno EFBIG truncate -s 16777217 intc
+expect_errno EFBIG "$python" -c 'import os
+fd = os.open("intc", os.O_WRONLY | os.O_TRUNC)
+os.pwrite(fd, b"x", 16777216)'
 same "largest blob" 16777216 "$(stat -c %s intc)"
 works put small intc
 value intc small

@@ -57,6 +57,7 @@ struct handle {
 	unsigned edits;     /* of the leaf after that */
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
+	bool refused;       /* the last write */
 	bool wrote;
 };
 
@@ -251,11 +252,11 @@ static int model_flush(struct handle *h)
 	if ((h->flags & O_ACCMODE) == O_RDONLY && !(h->flags & O_TRUNC))
 		return 0;
 	if (!l->text) {
-		if (h->flags & O_TRUNC && l->emptied) {
+		if (h->flags & O_TRUNC && l->emptied && !h->refused) {
 			buffer_free(&l->draft);
 			l->drafting = h->wrote = true;
-			l->emptied = false;
 		}
+		l->emptied &= !(h->flags & O_TRUNC);
 		if (h->wrote && l->drafting)
 			err = model_save_draft(l);
 		h->wrote = false;
@@ -542,9 +543,11 @@ static void do_write(struct world *w, struct input *in)
 	data = input_bytes(in, n, &n);
 	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
 	err = file_write(h->file, data, n, offset);
-	if (n > 0)
+	if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
+		h->refused = expected != 0;
+	}
 	demand(err == expected, "write gave %d, not %d", err, expected);
 }
 
