@@ -18,6 +18,7 @@ struct leaf {
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
 	bool emptied;          /* bytes: by O_TRUNC, and not written since; under WRITING */
+	bool refused;          /* bytes: the last write was; then O_TRUNC alone empties nothing */
 	struct buffer draft;
 	struct timespec drafted;
 };
@@ -30,7 +31,6 @@ struct file {
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* bytes in the draft that no flush has seen */
-	bool refused;       /* its last write of bytes: then O_TRUNC alone changes nothing */
 	bool fresh;         /* TEXT started from nothing */
 	struct buffer text; /* as this file wrote it, piece by piece */
 	uint64_t version;   /* of the leaf after TEXT was made its value */
@@ -397,7 +397,7 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 {
 	int err = change_bytes(file, data, n, offset);
 
-	file->refused = err != 0;
+	file->leaf->refused = err != 0;
 	return err;
 }
 
@@ -418,21 +418,25 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 
 static int flush_bytes(struct file *file)
 {
-	struct leaf *leaf = file->leaf;
-	int err = 0;
-
-	if (file->flags & O_TRUNC && leaf->emptied) {
-		if (!file->refused) {
-			err = change_draft(file->files, leaf, true, 0, NULL, 0, 0);
-			file->wrote = !err;
-		}
-		leaf->emptied = false;
-	}
 	if (!file->wrote)
-		return err;
+		return 0;
 	file->wrote = false;
 	/* Another file's flush may have saved it already. */
-	return leaf->drafting ? save_draft(file->files, leaf) : 0;
+	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
+}
+
+/* Bytes that O_TRUNC emptied are empty, as nobody wrote any.  With WRITING held. */
+static int save_emptied(struct files *f, struct leaf *leaf)
+{
+	int err = 0;
+
+	if (leaf->emptied && !leaf->refused) {
+		err = change_draft(f, leaf, true, 0, NULL, 0, 0);
+		if (!err)
+			err = save_draft(f, leaf);
+	}
+	leaf->emptied = false;
+	return err;
 }
 
 /*
@@ -441,8 +445,8 @@ static int flush_bytes(struct file *file)
 
 /*
  * What is opened with O_TRUNC keeps its value until a write brings the next one:
- * whoever writes it starts from nothing.  Bytes that may be empty are so once a
- * descriptor of FILE is closed and nobody wrote any.
+ * whoever writes it starts from nothing.  Bytes that may be empty are so once FILE
+ * is closed and nobody wrote any.
  */
 static void truncate_at_open(struct file *file)
 {
@@ -454,6 +458,7 @@ static void truncate_at_open(struct file *file)
 	}
 	pthread_mutex_lock(&leaf->writing);
 	leaf->emptied = true;
+	leaf->refused = false;
 	pthread_mutex_unlock(&leaf->writing);
 }
 
@@ -498,9 +503,9 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	return 0;
 }
 
-bool file_may_change(const struct file *file)
+bool file_may_write(const struct file *file)
 {
-	return (file->flags & O_ACCMODE) != O_RDONLY || file->flags & O_TRUNC;
+	return (file->flags & O_ACCMODE) != O_RDONLY;
 }
 
 uint64_t file_folder(const struct file *file)
@@ -525,7 +530,7 @@ int file_flush(struct file *file)
 {
 	int err;
 
-	if (!file_may_change(file))
+	if (!file_may_write(file))
 		return 0;
 	pthread_mutex_lock(&file->leaf->writing);
 	err = text_is_text(file->leaf->row) ? flush_text(file) : flush_bytes(file);
@@ -539,12 +544,29 @@ void file_close(struct file *file)
 	struct leaf *leaf = file->leaf;
 
 	file_flush(file);
+	pthread_mutex_lock(&leaf->writing);
+	if (file->flags & O_TRUNC)
+		save_emptied(f, leaf);
+	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
 	leaf->makers -= file->folder != 0;
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
 	buffer_free(&file->text);
 	free(file);
+}
+
+int files_finish(struct files *f)
+{
+	struct leaf *leaf;
+	int err = 0;
+
+	for (leaf = f->leaves; leaf; leaf = leaf->next) {
+		if (leaf->drafting)
+			err |= save_draft(f, leaf);
+		err |= save_emptied(f, leaf);
+	}
+	return err ? -EIO : 0;
 }
 
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size)

@@ -34,8 +34,8 @@ void files_destroy(struct files *f);
  */
 int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out);
 
-/* Whether FILE was opened for writing, or with O_TRUNC. */
-bool file_may_change(const struct file *file);
+/* Whether FILE was opened for writing. */
+bool file_may_write(const struct file *file);
 
 /* The folder that FILE was opened with. */
 uint64_t file_folder(const struct file *file);
@@ -46,11 +46,18 @@ int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out);
 /* All N bytes, or an error and no change. */
 int file_write(struct file *file, const void *data, size_t n, uint64_t offset);
 
-/* The program closes a descriptor: what it wrote or truncated is to be saved. */
+/* The program closes a descriptor: what it wrote is to be saved. */
 int file_flush(struct file *file);
 
 /* Nobody has the file open any more. */
 void file_close(struct file *file);
+
+/*
+ * Every file was closed, and the mount is at its end: the kernel tells of a close a little
+ * later, or not any more.  Save what file_close would have.  -EIO if that failed, which
+ * was reported.
+ */
+int files_finish(struct files *f);
 
 /* truncate(2) of the leaf N, or ftruncate(2) if FILE is not null. */
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size);

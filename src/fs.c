@@ -541,7 +541,7 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 	 * What was truncated is now, and a draft that could not be saved is not any
 	 * more.  FI has no flags here.
 	 */
-	if (handle(fi) && file_may_change(handle(fi)))
+	if (handle(fi) && file_may_write(handle(fi)))
 		forget_attributes(fs, ino);
 	return err;
 }

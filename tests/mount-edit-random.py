@@ -81,7 +81,11 @@ def edit_blob(rng, path, old):
     pick = rng.randrange(5)
     data = reader.random_bytes(rng, 6000 if rng.randrange(8) == 0 else 300)
     if pick == 0:
-        rewrite(rng, path, [data[:7], data[7:]] if len(data) > 7 else [data])
+        if data:
+            rewrite(rng, path, [data[:7], data[7:]] if len(data) > 7 else [data])
+        else:
+            # With O_TRUNC and no write the daemon learns of the end after close(2).
+            os.truncate(path, 0)
         return data
     if pick == 1:
         size = rng.randrange(2 * len(old) + 10)

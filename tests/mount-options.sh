@@ -395,6 +395,18 @@ works sync "$mnt"
 unmount
 same "the snapshot's mtime, inode and size" "$before" "$(stat -c '%y %i %s' "$snap")"
 
+say "# what is closed as the mount ends"
+[ "$(id -u)" = 0 ] && tries=20 || tries=0
+for ((i = 0; i < tries; i++)); do
+	fresh
+	mount_snap "$snap"
+	works "$python" -c 'import ctypes, os, sys
+os.close(os.open(sys.argv[1] + "/intc", os.O_WRONLY | os.O_TRUNC))
+sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$mnt"
+	daemon_ended
+	same "size of intc" 0 "$(reader get "$snap" intc | wc -c)"
+done
+
 say "# holes"
 for options in rw replace; do
 	fresh $((64 << 20))

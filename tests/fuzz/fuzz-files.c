@@ -37,6 +37,7 @@ struct leaf {
 	bool truncated;  /* text: the next write starts from nothing */
 	bool drafting;
 	bool emptied;    /* bytes: by O_TRUNC, and not written since */
+	bool refused;    /* the last write */
 	struct buffer draft;
 	unsigned makers;
 };
@@ -57,7 +58,6 @@ struct handle {
 	unsigned edits;     /* of the leaf after that */
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
-	bool refused;       /* the last write */
 	bool wrote;
 };
 
@@ -249,14 +249,9 @@ static int model_flush(struct handle *h)
 	struct leaf *l = h->leaf;
 	int err = 0;
 
-	if ((h->flags & O_ACCMODE) == O_RDONLY && !(h->flags & O_TRUNC))
+	if ((h->flags & O_ACCMODE) == O_RDONLY)
 		return 0;
 	if (!l->text) {
-		if (h->flags & O_TRUNC && l->emptied && !h->refused) {
-			buffer_free(&l->draft);
-			l->drafting = h->wrote = true;
-		}
-		l->emptied &= !(h->flags & O_TRUNC);
 		if (h->wrote && l->drafting)
 			err = model_save_draft(l);
 		h->wrote = false;
@@ -314,8 +309,17 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 
 static void model_close(struct handle *h)
 {
+	struct leaf *l = h->leaf;
+
 	model_flush(h);
-	h->leaf->makers -= h->making;
+	if (h->flags & O_TRUNC && l->emptied) {
+		if (!l->refused) {
+			set_value(l, true, NULL, 0);
+			l->drafting = false;
+		}
+		l->emptied = false;
+	}
+	l->makers -= h->making;
 	buffer_free(&h->text);
 	*h = (struct handle){ 0 };
 }
@@ -521,10 +525,11 @@ static void do_open(struct world *w, struct input *in)
 	h->flags = flags;
 	h->making = make;
 	l->makers += make;
-	if (flags & O_TRUNC && l->row->kind == BLOB)
+	h->truncated = flags & O_TRUNC && l->row->kind != BLOB;
+	if (flags & O_TRUNC && l->row->kind == BLOB) {
 		l->emptied = true;
-	else
-		h->truncated = flags & O_TRUNC;
+		l->refused = false;
+	}
 }
 
 static void do_write(struct world *w, struct input *in)
@@ -546,7 +551,7 @@ static void do_write(struct world *w, struct input *in)
 	if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
-		h->refused = expected != 0;
+		h->leaf->refused = expected != 0;
 	}
 	demand(err == expected, "write gave %d, not %d", err, expected);
 }
