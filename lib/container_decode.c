@@ -242,7 +242,7 @@ int container_decode(uint8_t *bytes, size_t n, uint64_t base, struct container *
 		     struct error *e)
 {
 	struct decoder d = { .size = n, .base = base, .error = e };
-	struct error local;
+	struct error local = { 0 };
 	uint64_t end;
 
 	if (!e)

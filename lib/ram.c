@@ -117,6 +117,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	if (err)
 		goto fail;
 	r->base = p;
+	/* cppcheck-suppress invalidFunctionArg; -1 is what MAP_ANONYMOUS takes */
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		 -1, 0);
 	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));

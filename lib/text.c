@@ -92,15 +92,18 @@ static int parse_number(const struct field *row, const char *text, size_t n, uin
 	bool overflow = false;
 	uint64_t v = 0;
 	int base = 10;
-	int shift = 0;
+	int suffix, shift = 0;
 
 	if (n > 2 && text[0] == '0' && (text[1] == 'x' || text[1] == 'X')) {
 		base = 16;
 		text += 2;
 		n -= 2;
 	}
-	if (n > 1 && row->base == SIZE && suffix_shift(text[n - 1]) > 0)
-		shift = suffix_shift(text[--n]);
+	suffix = n > 1 && row->base == SIZE ? suffix_shift(text[n - 1]) : -1;
+	if (suffix > 0) {
+		shift = suffix;
+		n--;
+	}
 	if (n == 0)
 		return -EINVAL;
 	for (; n > 0; text++, n--) {

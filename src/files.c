@@ -228,7 +228,7 @@ static int write_text(struct file *file, const void *data, size_t n, uint64_t of
 	} else {
 		if (offset + n > text.size)
 			buffer_add(&text, NULL, offset + n - text.size);
-		if (!text.failed)
+		if (text.bytes && !text.failed)
 			memcpy(text.bytes + offset, data, n);
 		err = edit_text(file->files, file->leaf->node, &text);
 	}

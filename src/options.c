@@ -101,7 +101,7 @@ static int octal_mode(const char *name, const char *text, mode_t *out, struct er
 
 static int read_texts(struct options *o, struct error *e)
 {
-	uint64_t v;
+	uint64_t v = 0;
 	int err = 0;
 
 	if (o->ram_offset_text) {

@@ -55,6 +55,12 @@ static int find_loader(struct dl_phdr_info *info, size_t size, void *ctx)
 	return 1;
 }
 
+/* What happens after the program's end, such as counting coverage, is no part of it. */
+static void disarm(void)
+{
+	atomic_store(&control->fail_at, 0);
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("FAIL_ALLOC");
@@ -65,8 +71,10 @@ __attribute__((constructor)) static void start(void)
 		return;
 	p = NEXT(mmap)(NULL, sizeof(*control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
-	if (p != MAP_FAILED)
-		control = p;
+	if (p == MAP_FAILED)
+		return;
+	control = p;
+	atexit(disarm);
 	dl_iterate_phdr(find_loader, NULL);
 }
 

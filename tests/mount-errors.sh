@@ -57,6 +57,16 @@ mkfifo "$tmp/fifo"
 refused 1 "$tmp/fifo" "$tmp/fifo" "$mnt"
 refused 1 "/dev/null" /dev/null "$mnt"
 
+say "# no output"
+mkdir "$tmp/outputs"
+ln "$snap" "$tmp/outputs/link"
+refused 1 "output $tmp/folder: not a regular file" -o output="$tmp/folder" "$snap" "$mnt"
+refused 1 "output $tmp/outputs/link: is the snapshot itself" -o output="$tmp/outputs/link" "$snap" "$mnt"
+refused 1 "output $tmp/no/output: No such file or directory" -o output="$tmp/no/output" "$snap" "$mnt"
+ln -s loop "$tmp/outputs/loop"
+refused 1 "output $tmp/outputs/loop: $(strerror ELOOP)" -o output="$tmp/outputs/loop" "$snap" "$mnt"
+rm -r "$tmp/outputs"
+
 say "# a truncated snapshot"
 container=$(region container_len)
 for ((n = 1; n < container; n += 97)); do

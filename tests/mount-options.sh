@@ -75,6 +75,16 @@ snap=$tmp/case/out
 same "RAM in the output" "$ram" "$(region ram_sha256)"
 same "holes in the output" 1 "$(($(stat -c %b "$snap") < 256))"
 
+say "# output= a file that is there, and read beside another mount"
+fresh
+echo precious >"$tmp/case/out"
+mount_snap -o output="$tmp/case/out" "$snap"
+same "the output before an edit" precious "$(cat "$tmp/case/out")"
+works put 9 "$mnt/num_cpus"
+same "num_cpus in the output" 9 "$(reader get "$tmp/case/out" num_cpus)"
+unmount
+beside "out snap"
+
 say "# save=sync"
 fresh
 before=$(sum "$snap")

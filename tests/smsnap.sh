@@ -240,6 +240,44 @@ expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/output" --ram "$tmp/ra
 one_line ''
 same "the output after a failure" 'what was there' "$(cat "$tmp/output")"
 
+mkdir "$tmp/folder"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/folder"
+one_line "$tmp/folder: "
+mkfifo "$tmp/fifo"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/fifo"
+one_line "$tmp/fifo: not a regular file"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/$(printf '%0250d' 0)"
+one_line "$(strerror ENAMETOOLONG)"
+ln -s loop "$tmp/loop"
+expect_status 1 "$SMSNAP" build "$tmp/full.json" -o "$tmp/loop"
+one_line "$(strerror ELOOP)"
+# A snapshot that is in use is not replaced.
+sample "$tmp/used" 4096
+cp "$tmp/used" "$tmp/used.before"
+flock -s "$tmp/used" "$SMSNAP" build "$tmp/full.json" -o "$tmp/used" 2>"$tmp/err" && fail "replaced"
+one_line "in use by a mount"
+works cmp "$tmp/used" "$tmp/used.before"
+# What a link leads to is replaced, not the link.
+ln -s used "$tmp/link"
+chmod 640 "$tmp/used"
+works "$SMSNAP" build "$tmp/full.json" -o "$tmp/link"
+same "the link" used "$(readlink "$tmp/link")"
+works cmp "$full" "$tmp/used"
+same "its mode" 640 "$(stat -c %a "$tmp/used")"
+# The current folder, and a disk that is full.
+(cd "$tmp" && works "$SMSNAP" build full.json -o here) || exit 1
+works cmp "$full" "$tmp/here"
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$tmp/small"
+	mount -t tmpfs -o size=16k none "$tmp/small"
+	head -c 100000 /dev/zero >"$tmp/ram"
+	jq '.mem_size = 100000' "$tmp/full.json" >"$tmp/right.json"
+	expect_status 1 "$SMSNAP" build "$tmp/right.json" -o "$tmp/small/snap" --ram "$tmp/ram"
+	one_line "$(strerror ENOSPC)"
+	same "files on the full disk" "" "$(ls -A "$tmp/small")"
+	umount "$tmp/small"
+fi
+
 # The longest string that there can be is accepted.
 "$python" - "$tmp/full.json" "$tmp/right.json" <<'PY'
 import json, sys

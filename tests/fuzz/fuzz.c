@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "le.h"
@@ -75,6 +76,7 @@ const char *fuzz_folder(void)
 	if (!top)
 		top = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	snprintf(folder, sizeof(folder), "%s/smfs-fuzz.XXXXXX", top);
+	umask(077); /* whoever may write a journal's file may not be anybody */
 	demand(mkdtemp(folder), "cannot make a folder in %s", top);
 	atexit(remove_folder);
 	return folder;
