@@ -56,9 +56,11 @@ static int find_loader(struct dl_phdr_info *info, size_t size, void *ctx)
 }
 
 /* What happens after the program's end, such as counting coverage, is no part of it. */
-static void disarm(void)
+static int ended;
+
+static void end(void)
 {
-	atomic_store(&control->fail_at, 0);
+	ended = 1;
 }
 
 __attribute__((constructor)) static void start(void)
@@ -74,13 +76,13 @@ __attribute__((constructor)) static void start(void)
 	if (p == MAP_FAILED)
 		return;
 	control = p;
-	atexit(disarm);
+	atexit(end);
 	dl_iterate_phdr(find_loader, NULL);
 }
 
 static int must_fail(void)
 {
-	if (!control || atomic_fetch_add(&control->count, 1) + 1 != atomic_load(&control->fail_at))
+	if (!control || ended || atomic_fetch_add(&control->count, 1) + 1 != atomic_load(&control->fail_at))
 		return 0;
 	atomic_store(&control->failed, 1);
 	errno = ENOMEM;
