@@ -13,6 +13,7 @@ snapshot must be what was written last. SMFS_LOAD_SECONDS sets the time; with
 SMFS_LOAD_MEMORY=no memory is not looked at.
 """
 
+import contextlib
 import hashlib
 import mmap
 import multiprocessing
@@ -331,15 +332,23 @@ def guarded(task, who, seed, result, root, progress, end, ram):
 
 # ---- rounds -----------------------------------------------------------------
 
+def descriptors(pid):
+    folder = "/proc/%d/fd" % pid
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            yield os.readlink(os.path.join(folder, name))
+
+
 class Usage:
-    """What a daemon has: MiB of memory, descriptors but one for each thread."""
+    """What a daemon has: MiB of memory, threads, and descriptors but those that each thread
+    has of /dev/fuse."""
 
     def __init__(self, pid):
         with open("/proc/%d/status" % pid, encoding="ascii") as f:
             status = dict(line.split(":", 1) for line in f)
         self.memory = int(status["VmRSS"].split()[0]) / 1024
         self.threads = int(status["Threads"])
-        self.files = len(os.listdir("/proc/%d/fd" % pid))
+        self.files = sum(target != "/dev/fuse" for target in descriptors(pid))
 
     def __str__(self):
         return "%.1f MiB, %d descriptors, %d threads" % (self.memory, self.files, self.threads)
@@ -365,12 +374,11 @@ def burst(root, progress, ram, seconds, seed):
 
 
 def settled_usage(pid, first):
-    """A thread has a descriptor; when there are more of them is not for us to say. One that
-    ends gives it back a moment before or after."""
+    """A file that was closed is released a moment later."""
     end = time.monotonic() + 10
     while True:
         now = Usage(pid)
-        if not first or now.files - now.threads <= first.files - first.threads:
+        if not first or now.files <= first.files:
             return now
         if time.monotonic() > end:
             sys.exit("FAIL: descriptors: %s, then %s" % (first, now))
