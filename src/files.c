@@ -18,6 +18,7 @@ struct leaf {
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
 	bool emptied;          /* bytes: by O_TRUNC, and not written since; under WRITING */
+	const struct file *emptier; /* whose O_TRUNC that was, the last one's */
 	bool refused;          /* bytes: the last write was; then O_TRUNC alone empties nothing */
 	struct buffer draft;
 	struct timespec drafted;
@@ -436,6 +437,7 @@ static int save_emptied(struct files *f, struct leaf *leaf)
 			err = save_draft(f, leaf);
 	}
 	leaf->emptied = false;
+	leaf->emptier = NULL;
 	return err;
 }
 
@@ -458,6 +460,7 @@ static void truncate_at_open(struct file *file)
 	}
 	pthread_mutex_lock(&leaf->writing);
 	leaf->emptied = true;
+	leaf->emptier = file;
 	leaf->refused = false;
 	pthread_mutex_unlock(&leaf->writing);
 }
@@ -545,7 +548,8 @@ void file_close(struct file *file)
 
 	file_flush(file);
 	pthread_mutex_lock(&leaf->writing);
-	if (file->flags & O_TRUNC)
+	/* Whoever truncates and closes after FILE may still write. */
+	if (leaf->emptier == file)
 		save_emptied(f, leaf);
 	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);

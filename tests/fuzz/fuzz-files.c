@@ -37,6 +37,7 @@ struct leaf {
 	bool truncated;  /* text: the next write starts from nothing */
 	bool drafting;
 	bool emptied;    /* bytes: by O_TRUNC, and not written since */
+	const struct handle *emptier; /* whose it was */
 	bool refused;    /* the last write */
 	struct buffer draft;
 	unsigned makers;
@@ -312,7 +313,7 @@ static void model_close(struct handle *h)
 	struct leaf *l = h->leaf;
 
 	model_flush(h);
-	if (h->flags & O_TRUNC && l->emptied) {
+	if (l->emptied && l->emptier == h) {
 		if (!l->refused) {
 			set_value(l, true, NULL, 0);
 			l->drafting = false;
@@ -528,6 +529,7 @@ static void do_open(struct world *w, struct input *in)
 	h->truncated = flags & O_TRUNC && l->row->kind != BLOB;
 	if (flags & O_TRUNC && l->row->kind == BLOB) {
 		l->emptied = true;
+		l->emptier = h;
 		l->refused = false;
 	}
 }
