@@ -484,6 +484,9 @@ int snapshot_rescue(struct snapshot *s, struct error *e)
 		err = io_sync(b.folder);
 	if (err)
 		error_set(e, -err, "%s: %s", name, strerror(-err));
+	/* A part of it would be taken for all. */
+	if (err && fd >= 0)
+		unlinkat(b.folder, name, 0);
 	if (fd >= 0)
 		close(fd);
 	beside_close(&b);

@@ -304,6 +304,33 @@ for file in . num_cpus devices/0/kind ram; do
 done
 unmount
 
+say "# edits that can be neither saved nor kept"
+# lost PATTERN: at the end of the mount; it matches what the daemon says last.
+lost() {
+	detach "$mnt"
+	if wait "$daemon"; then fail "the daemon's exit status is 0"; fi
+	matches "the daemon's last line" "the edits are lost: .*$1" "$(tail -n 1 "$tmp/daemon.err")"
+}
+fresh
+before=$(sum "$snap")
+mount_fg -o save=sync "$snap"
+works put 9 "$mnt/num_cpus"
+mv "$tmp/case" "$tmp/elsewhere"
+lost 'No such file'
+mv "$tmp/elsewhere" "$tmp/case"
+same "snapshot" "$before" "$(sum "$snap")"
+beside snap
+if [ "$(id -u)" = 0 ]; then
+	mount -t tmpfs -o size=64k none "$tmp/case"
+	cp "$tests/vectors/full.bin" "$snap"
+	mount_fg -o save=sync "$snap"
+	works truncate -s 100000 "$mnt/intc"
+	lost 'No space left'
+	works cmp "$tests/vectors/full.bin" "$snap"
+	beside snap
+	umount "$tmp/case"
+fi
+
 say "# locks"
 fresh
 mkdir "$tmp/second"
