@@ -45,12 +45,10 @@ static bool is_written(const struct ram *r, uint64_t page)
 	return r->written[page / 64] >> page % 64 & 1;
 }
 
-/* The first page from PAGE on whose state is WRITTEN, or the number of pages. */
-static uint64_t find_page(const struct ram *r, uint64_t page, bool written)
+/* The first page from PAGE on, and before END, whose state is WRITTEN, or END. */
+static uint64_t find_page(const struct ram *r, uint64_t page, uint64_t end, bool written)
 {
-	uint64_t count = page_count(r);
-
-	while (page < count) {
+	while (page < end) {
 		uint64_t word = r->written[page / 64];
 
 		if (!written)
@@ -58,11 +56,20 @@ static uint64_t find_page(const struct ram *r, uint64_t page, bool written)
 		word >>= page % 64;
 		if (word) {
 			page += (uint64_t)__builtin_ctzll(word);
-			return page < count ? page : count;
+			return page < end ? page : end;
 		}
 		page += 64 - page % 64;
 	}
-	return count;
+	return end;
+}
+
+/* Where the pages from OFFSET's on that are all written, or all not, end: at END at the latest. */
+static uint64_t run_end(const struct ram *r, uint64_t offset, uint64_t end, bool written)
+{
+	/* From the next page on: this one may be written meanwhile. */
+	uint64_t next = find_page(r, offset / RAM_PAGE + 1, (end + RAM_PAGE - 1) / RAM_PAGE, !written);
+
+	return next * RAM_PAGE < end ? next * RAM_PAGE : end;
 }
 
 /* Readers that never end must not keep a writer waiting. */
@@ -322,11 +329,8 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 	uint8_t *out = to;
 
 	while (offset < end) {
-		uint64_t page = offset / RAM_PAGE;
-		bool ours = is_written(r, page);
-		/* From the next page on: this one may be written meanwhile. */
-		uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
-		size_t take = (run < end ? run : end) - offset;
+		bool ours = is_written(r, offset / RAM_PAGE);
+		size_t take = run_end(r, offset, end, ours) - offset;
 
 		if ((r->lost && !ours) || !guard_copy(out, (ours ? r->top : r->base) + offset, take))
 			return -EIO;
@@ -393,11 +397,8 @@ static int settle_last_page(const struct ram *r, struct view *v)
 /* The piece from OFFSET on, and not past END; returns its size. */
 static size_t add_piece(const struct ram *r, struct view *v, uint64_t offset, uint64_t end)
 {
-	uint64_t page = offset / RAM_PAGE;
-	bool ours = is_written(r, page);
-	/* From the next page on: this one may be written meanwhile. */
-	uint64_t run = find_page(r, page + 1, !ours) * RAM_PAGE;
-	size_t size = (run < end ? run : end) - offset;
+	bool ours = is_written(r, offset / RAM_PAGE);
+	size_t size = run_end(r, offset, end, ours) - offset;
 
 	if (!ours)
 		v->last_of_file = v->count;
@@ -486,12 +487,12 @@ int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset)
 
 static bool next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
 {
-	uint64_t first = find_page(r, *offset / RAM_PAGE, true);
+	uint64_t first = find_page(r, *offset / RAM_PAGE, page_count(r), true);
 	uint64_t end;
 
-	if (*offset >= r->size || first == page_count(r))
+	if (*offset >= r->size || first >= page_count(r))
 		return false;
-	end = find_page(r, first, false) * RAM_PAGE;
+	end = find_page(r, first, page_count(r), false) * RAM_PAGE;
 	*offset = first * RAM_PAGE;
 	*size = (end < r->size ? end : r->size) - *offset;
 	return true;
@@ -606,7 +607,7 @@ static int64_t seek(const struct ram *r, uint64_t offset, int whence)
 			return (int64_t)offset;
 		/* There is data here, in the file or written: go past it. */
 		if (written == offset)
-			offset = find_page(r, offset / RAM_PAGE, false) * RAM_PAGE;
+			offset = find_page(r, offset / RAM_PAGE, page_count(r), false) * RAM_PAGE;
 		else
 			offset = file_seek(r, offset, SEEK_HOLE);
 		if (offset >= r->size)
