@@ -19,6 +19,7 @@ struct leaf {
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
 	bool emptied;          /* bytes: by O_TRUNC, and not written since; under WRITING */
 	const struct file *emptier; /* whose O_TRUNC that was, the last one's */
+	bool closed;           /* EMPTIER, or a descriptor of it */
 	bool refused;          /* bytes: the last write was; then O_TRUNC alone empties nothing */
 	struct buffer draft;
 	struct timespec drafted;
@@ -461,7 +462,7 @@ static void truncate_at_open(struct file *file)
 	pthread_mutex_lock(&leaf->writing);
 	leaf->emptied = true;
 	leaf->emptier = file;
-	leaf->refused = false;
+	leaf->closed = leaf->refused = false;
 	pthread_mutex_unlock(&leaf->writing);
 }
 
@@ -531,13 +532,14 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 
 int file_flush(struct file *file)
 {
-	int err;
+	struct leaf *leaf = file->leaf;
+	int err = 0;
 
-	if (!file_may_write(file))
-		return 0;
-	pthread_mutex_lock(&file->leaf->writing);
-	err = text_is_text(file->leaf->row) ? flush_text(file) : flush_bytes(file);
-	pthread_mutex_unlock(&file->leaf->writing);
+	pthread_mutex_lock(&leaf->writing);
+	leaf->closed |= leaf->emptier == file;
+	if (file_may_write(file))
+		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
+	pthread_mutex_unlock(&leaf->writing);
 	return err;
 }
 
@@ -565,12 +567,10 @@ int files_finish(struct files *f)
 	struct leaf *leaf;
 	int err = 0;
 
-	for (leaf = f->leaves; leaf; leaf = leaf->next) {
-		if (leaf->drafting)
-			err |= save_draft(f, leaf);
-		err |= save_emptied(f, leaf);
-	}
-	return err ? -EIO : 0;
+	for (leaf = f->leaves; leaf; leaf = leaf->next)
+		if (leaf->emptied && leaf->closed && save_emptied(f, leaf))
+			err = -EIO;
+	return err;
 }
 
 int files_truncate(struct files *f, struct node n, struct file *file, uint64_t size)

@@ -53,9 +53,9 @@ int file_flush(struct file *file);
 void file_close(struct file *file);
 
 /*
- * Every file was closed, and the mount is at its end: the kernel tells of a close a little
- * later, or not any more.  Save what file_close would have.  -EIO if that failed, which
- * was reported.
+ * The mount is at its end.  The kernel tells of a file's last close a little later, or not
+ * any more: empty what file_close would have.  -EIO if that could not be saved, which was
+ * reported.
  */
 int files_finish(struct files *f);
 

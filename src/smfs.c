@@ -268,10 +268,7 @@ static int serve_threaded(struct fs *fs)
 	return err == LOOP_NO_THREAD ? -ENOMEM : err;
 }
 
-/*
- * Serve until the end: 0 for an unmount, the number of a signal, or an error.
- * A request that was not read is still there: try again, but not for ever.
- */
+/* Serve until the end.  A request that was not read is still there: try again, but not for ever. */
 static int serve(struct fs *fs)
 {
 	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
@@ -286,7 +283,8 @@ static int serve(struct fs *fs)
 		tries = time(NULL) - start > 1 ? 0 : tries + 1;
 		nanosleep(&pause, NULL);
 	}
-	return err;
+	/* A signal ends the loop with its number: that is how a daemon is ended. */
+	return err < 0 ? err : 0;
 }
 
 /* Mount FS on MOUNTPOINT, an absolute path, and serve it until its end.  Returns the exit status. */
@@ -321,9 +319,8 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 		to_syslog = !o->foreground && !o->debug;
 		serving = true;
 		privileges_drop();
-		err = serve(fs);
-		/* A signal may come while files are open that are still being written. */
-		status = err < 0 || (err == 0 && files_finish(&fs->files));
+		status = serve(fs) < 0;
+		status |= files_finish(&fs->files) != 0;
 		status |= mount_finish(&fs->mount) != 0;
 	}
 unmount:
