@@ -535,6 +535,9 @@ int file_flush(struct file *file)
 	struct leaf *leaf = file->leaf;
 	int err = 0;
 
+	/* Who only reads does not wait for another's save. */
+	if (!file_may_write(file) && !(file->flags & O_TRUNC))
+		return 0;
 	pthread_mutex_lock(&leaf->writing);
 	leaf->closed |= leaf->emptier == file;
 	if (file_may_write(file))
