@@ -283,8 +283,11 @@ static int serve(struct fs *fs)
 		tries = time(NULL) - start > 1 ? 0 : tries + 1;
 		nanosleep(&pause, NULL);
 	}
-	/* A signal ends the loop with its number: that is how a daemon is ended. */
-	return err < 0 ? err : 0;
+	/*
+	 * A signal ends the loop with its number, and an unmount while a release is being
+	 * read with this error: that is how a daemon is ended.
+	 */
+	return err < 0 && err != -ECONNABORTED ? err : 0;
 }
 
 /* Mount FS on MOUNTPOINT, an absolute path, and serve it until its end.  Returns the exit status. */
