@@ -123,25 +123,20 @@ def digest(path):
     return sha.digest()
 
 
-def memory(m, what):
-    with open("/proc/%d/status" % m.process.pid, encoding="ascii") as f:
-        return next(int(line.split()[1]) for line in f if line.startswith(what + ":")) << 10
-
-
 def served(work, h):
     snapshot = os.path.join(work, "snap")
     h.write(snapshot)
     before = digest(snapshot)
     with Mount(snapshot) as m:
-        at_most("%s: mounted" % h, h.size * 5 // 4 + BASE, memory(m, "VmHWM"))
+        at_most("%s: mounted" % h, h.size * 5 // 4 + BASE, m.memory("VmHWM"))
         with open(m.path(h.path), "rb") as f:
             require(f.read() == h.shown, h.path)
         with open(m.path("num_cpus"), "wb") as f:
             f.write(b"5\n")
         # A save has the container as it was read, the new one, that with what it
         # overwrites, and what the file has.
-        at_most("%s: edited" % h, h.size * 17 // 4 + BASE, memory(m, "VmHWM"))
-        at_most("%s: after that" % h, h.size * 5 // 4 + BASE, memory(m, "VmRSS"))
+        at_most("%s: edited" % h, h.size * 17 // 4 + BASE, m.memory("VmHWM"))
+        at_most("%s: after that" % h, h.size * 5 // 4 + BASE, m.memory("VmRSS"))
     with open(snapshot, "rb") as f:
         require(f.read(1) == b"\5" and digest(snapshot) == before, "%s: the edit changed more" % h)
     os.truncate(snapshot, h.size - 1)

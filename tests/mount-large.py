@@ -23,15 +23,6 @@ MOUNTED, AFTERWARDS = 64, 64
 LISTED = 2
 
 
-def memory(m, what):
-    """In MiB: VmRSS now, VmHWM at most so far."""
-    with open("/proc/%d/status" % m.process.pid, encoding="ascii") as f:
-        for line in f:
-            if line.startswith(what + ":"):
-                return int(line.split()[1]) / 1024
-    sys.exit("FAIL: no " + what)
-
-
 def most(what, limit, got):
     if got > limit:
         sys.exit("FAIL: %s: %.1f MiB, at most %d expected" % (what, got, limit))
@@ -77,11 +68,11 @@ def compare_some(m, model, rng):
 
 def lists_all(m, leaves, folders):
     """Every file is listed, and the daemon keeps nothing of that."""
-    before = memory(m, "VmRSS")
+    before = m.memory("VmRSS") / MIB
     for folder in folders:
         want = {p for p, _ in leaves if p.startswith(folder + "/")}
         same("files of " + folder, sorted(want), sorted(listed(m, folder)))
-    most("more after listing %s" % " ".join(folders), LISTED, memory(m, "VmRSS") - before)
+    most("more after listing %s" % " ".join(folders), LISTED, m.memory("VmRSS") / MIB - before)
 
 
 def edits_afar(m, snap, model):
@@ -114,15 +105,15 @@ def main():
         print("%d files, container %.1f MiB" % (len(leaves), len(container) / MIB))
         with Mount(snap) as m:
             os.stat(m.path("num_cpus"))
-            most("peak of the mount", MOUNTED, memory(m, "VmHWM"))
+            most("peak of the mount", MOUNTED, m.memory("VmHWM") / MIB)
             compare_some(m, model, rng)
             lists_all(m, leaves, ["listeners"])
             if "SMFS_TEST_ALL" in os.environ:
                 lists_all(m, leaves, ["listeners", "devices", "vcpu"])
             edits_afar(m, snap, model)
             compare_some(m, model, rng)
-            most("peak of all", AFTERWARDS, memory(m, "VmHWM"))
-            most("at the end", MOUNTED, memory(m, "VmRSS"))
+            most("peak of all", AFTERWARDS, m.memory("VmHWM") / MIB)
+            most("at the end", MOUNTED, m.memory("VmRSS") / MIB)
         with Mount(snap, "-o", "ro") as m:
             compare_some(m, model, rng)
     print("ok")

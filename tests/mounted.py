@@ -51,6 +51,14 @@ class Mount:
     def is_mounted(self):
         return os.path.ismount(self.root)
 
+    def memory(self, what):
+        """Of the daemon, in bytes: VmRSS now, VmHWM at most so far."""
+        with open("/proc/%d/status" % self.process.pid, encoding="ascii") as f:
+            for line in f:
+                if line.startswith(what + ":"):
+                    return int(line.split()[1]) << 10
+        sys.exit("FAIL: no " + what)
+
     def __enter__(self):
         end = time.monotonic() + 20
         while not self.is_mounted():
