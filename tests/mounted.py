@@ -32,6 +32,8 @@ class Mount:
 
     The daemon is a child, in the foreground; leaving the block unmounts and
     fails unless the daemon ends well. SMFS is another program than the usual.
+    Not for one of several threads that start programs: until a child executes its own, it
+    has open what any of them had, and a mount with open files is busy.
     """
 
     def __init__(self, snapshot, *options, stderr=None, user=None, smfs=None):

@@ -11,6 +11,7 @@ it takes half an hour.
 import concurrent.futures
 import contextlib
 import hashlib
+import multiprocessing
 import os
 import random
 import re
@@ -18,7 +19,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -39,7 +39,7 @@ MEM = (4 << 20) + 1234
 FIO_MEM = 64 << 20 if ALL else 4 << 20
 HOLE = slice(1 << 20, 2 << 20)
 PASSED = "/ram is passed through to a clone of RAM"
-failed = threading.Event()
+failed = multiprocessing.Event()
 
 
 def check(condition, what):
@@ -235,7 +235,8 @@ def main():
     sees_what_is_wrong()
     with contextlib.ExitStack() as stack:
         # Client and server take turns: a processor each is what a run makes use of.
-        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Processes, as each has a mount (mounted.py).
+        with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
             runs = [pool.submit(run, mode, job) for job, mode in modes(stack, jobs, missing)]
             for r in runs:
                 print(r.result(), flush=True)
