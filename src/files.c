@@ -17,10 +17,10 @@ struct leaf {
 	pthread_mutex_t writing; /* held over a write and its save */
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
-	bool emptied;          /* bytes: by O_TRUNC, and not written since; under WRITING */
-	const struct file *emptier; /* whose O_TRUNC that was, the last one's */
-	bool closed;           /* EMPTIER, or a descriptor of it */
-	bool refused;          /* bytes: the last write was; then O_TRUNC alone empties nothing */
+	/* Bytes that O_TRUNC emptied and nobody wrote since, under WRITING: */
+	const struct file *emptier; /* whose O_TRUNC that was, the last one's; or null */
+	bool closed;                /* a descriptor of EMPTIER is */
+	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
 	struct buffer draft;
 	struct timespec drafted;
 };
@@ -333,7 +333,7 @@ static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t
 			leaf->draft = made;
 		}
 		leaf->drafting = true;
-		leaf->emptied = false;
+		leaf->emptier = NULL;
 		leaf->drafted = now();
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -374,7 +374,7 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
 	const struct field *row = value_row(leaf->row);
-	bool empty = file->truncated || leaf->emptied;
+	bool empty = file->truncated || leaf->emptier;
 	uint64_t size = empty ? 0 : shown_size(f, leaf);
 	int err;
 
@@ -412,7 +412,7 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 		return size == shown_size(f, leaf) ? 0 : -EINVAL;
 	if (size > row->size)
 		return -EFBIG;
-	err = change_draft(f, leaf, leaf->emptied, size, NULL, 0, 0);
+	err = change_draft(f, leaf, leaf->emptier != NULL, size, NULL, 0, 0);
 	if (file && !err)
 		file->wrote = true;
 	return err || file ? err : save_draft(f, leaf);
@@ -430,16 +430,13 @@ static int flush_bytes(struct file *file)
 /* Bytes that O_TRUNC emptied are empty, as nobody wrote any.  With WRITING held. */
 static int save_emptied(struct files *f, struct leaf *leaf)
 {
-	int err = 0;
+	int err;
 
-	if (leaf->emptied && !leaf->refused) {
-		err = change_draft(f, leaf, true, 0, NULL, 0, 0);
-		if (!err)
-			err = save_draft(f, leaf);
-	}
-	leaf->emptied = false;
 	leaf->emptier = NULL;
-	return err;
+	if (leaf->refused)
+		return 0;
+	err = change_draft(f, leaf, true, 0, NULL, 0, 0);
+	return err ? err : save_draft(f, leaf);
 }
 
 /*
@@ -460,7 +457,6 @@ static void truncate_at_open(struct file *file)
 		return;
 	}
 	pthread_mutex_lock(&leaf->writing);
-	leaf->emptied = true;
 	leaf->emptier = file;
 	leaf->closed = leaf->refused = false;
 	pthread_mutex_unlock(&leaf->writing);
@@ -571,7 +567,7 @@ int files_finish(struct files *f)
 	int err = 0;
 
 	for (leaf = f->leaves; leaf; leaf = leaf->next)
-		if (leaf->emptied && leaf->closed && save_emptied(f, leaf))
+		if (leaf->emptier && leaf->closed && save_emptied(f, leaf))
 			err = -EIO;
 	return err;
 }
