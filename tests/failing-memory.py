@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Each allocation fails once: of both commands of smsnap, of a mount, of what is done in
-it, of its last save. Each time the program must do what was asked, or say that memory ran
-out; the tree and the snapshot are then as before. Nothing may leak, and a daemon goes on.
+it, of its last save, and of the undoing of a save that was interrupted. Each time the
+program must do what was asked, or say that memory ran out; the tree and the snapshot are
+then as before. Nothing may leak, and a daemon goes on.
 
 A sample of the allocations; all of them with SMFS_TEST_ALL=1. failing-memory.py [TEXT...]
 takes only what has one of the texts in its name.
@@ -13,6 +14,7 @@ import errno
 import mmap
 import os
 import random
+import shutil
 import signal
 import struct
 import subprocess
@@ -34,6 +36,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
 SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
 LIBRARY = os.path.join(BUILD, "tests", "fail-alloc.so")
+DRIVER = os.path.join(BUILD, "tests", "save-driver")
 VECTOR = os.path.join(HERE, "vectors", "full.bin")
 RAM, PAGE = 1 << 20, 4096
 # A thread that finds no memory for a request makes libfuse stop all of them; what another
@@ -165,9 +168,12 @@ def smsnap(control, work):
 # ---- a mount ------------------------------------------------------------------
 
 class Daemon:
-    def __init__(self, control, folder, options):
+    """Of a snapshot, which is LINKED from elsewhere too: then its file has to stay."""
+
+    def __init__(self, control, folder, options, linked=False):
         self.control, self.options = control, options
         self.folder = folder
+        self.link = folder + ".link" if linked else None
         self.snapshot = os.path.join(folder, "snap")
         self.output = os.path.join(folder, "output") if "-ooutput=output" in options else self.snapshot
         self.root = os.path.join(folder, "mnt")
@@ -179,6 +185,12 @@ class Daemon:
             if name != "mnt":
                 os.unlink(os.path.join(self.folder, name))
         reader.sample(VECTOR, self.snapshot, RAM)
+        with contextlib.suppress(OSError):
+            os.setxattr(self.snapshot, "user.test", b"kept")
+        if self.link:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.link)
+            os.link(self.snapshot, self.link)
 
     def start(self, fail_at=0):
         """What smfs printed, and its exit status; at 0 it serves."""
@@ -635,10 +647,75 @@ def check_end(daemon, before):
     require(not left, "left: %s" % left)
 
 
+# ---- a save that was interrupted ------------------------------------------------
+
+def interrupt_save(daemon):
+    """A new snapshot with a save that was killed when all was done but to take away its
+    journal; what the snapshot was before."""
+    daemon.new_snapshot()
+    with open(daemon.snapshot, "rb") as f:
+        before = f.read()
+    lines = "open %s\nset devices/0/backing/path %s\n" % (daemon.snapshot, "p" * 4000)
+    subprocess.run(["strace", "-f", "-o", "/dev/null", "-e", "trace=renameat2",
+                    "-e", "inject=renameat2:signal=KILL:when=2", DRIVER], check=False,
+                   input=lines.encode(), stdout=subprocess.DEVNULL, timeout=PATIENCE)
+    require(os.path.exists(daemon.snapshot + ".smfs-undo"), "no journal is left")
+    with open(daemon.snapshot, "rb") as f:
+        require(f.read() != before, "nothing was saved")
+    return before
+
+
+def is_undone(daemon, before):
+    with open(daemon.snapshot, "rb") as f:
+        require(f.read() == before, "the snapshot is not what it was")
+    require(set(os.listdir(daemon.folder)) == {"snap", "mnt"}, "left: %s" % os.listdir(daemon.folder))
+
+
+def recover_by_mount(daemon, n):
+    text, status = daemon.start(n)
+    if status:
+        told_of_memory(text, "smfs: ")
+    else:
+        with alarm(), contextlib.suppress(OSError):
+            first_look(daemon)
+        daemon.stop()
+    return status == 0
+
+
+def recover_by_dump(daemon, n):
+    done = run_smsnap(daemon.control, n, ["dump", daemon.snapshot])
+    if done.returncode:
+        told_of_memory(done.stderr.decode(), "smsnap: ")
+    return done.returncode == 0
+
+
+def recovery(daemon, name, recover):
+    """RECOVER(daemon, which allocation fails): whether it went well."""
+    global cases
+    if not wanted(name):
+        return
+    before = interrupt_save(daemon)
+    require(recover(daemon, 0), name + ": it fails by itself")
+    is_undone(daemon, before)
+    for n in numbers(daemon.control.count, name):
+        interrupt_save(daemon)
+        try:
+            well = recover(daemon, n)
+            # The threads of a mount do not always have as many.
+            cases += daemon.control.failed
+            # What failed is done again, from where it was.
+            require(well or recover(daemon, 0), "it can't be undone any more")
+            is_undone(daemon, before)
+        except Failed as e:
+            raise Failed("%s, allocation %d: %s" % (name, n, e)) from e
+
+
 def main():
     require_fuse()
     if not os.path.exists(LIBRARY):
         lacking("tests/fail-alloc.so, which is not built for sanitizers")
+    if not shutil.which("strace"):
+        lacking("strace")
     ways = [("replace: ", ("-oreplace",)), ("output: ", ("-ooutput=output",))]
     with WorkDir() as work, contextlib.ExitStack() as stack:
         control = Control(os.path.join(work, "control"))
@@ -669,6 +746,10 @@ def main():
                 last_save(daemon, place)
                 daemon = Daemon(control, folder, ("-owriteback",))
                 operations(daemon, place + "writeback ", ("ram",), ("read ram",), None)
+                daemon = Daemon(control, folder, (), linked=True)
+                operations(daemon, place + "linked: ", ("text",), (), compare_saved)
+                recovery(daemon, place + "recovery by a mount", recover_by_mount)
+                recovery(daemon, place + "recovery by a dump", recover_by_dump)
         except Failed as e:
             sys.exit("FAIL: %s" % e)
         finally:
