@@ -602,6 +602,10 @@ def operations(daemon, name, edits, looks, saved):
 
 # ---- its end ------------------------------------------------------------------
 
+# Longer than there is room for before RAM, which has to move.
+HELD = "/srv/" + 4000 * "h"
+
+
 def last_save(daemon, name):
     """Edits that are held are saved at the end, or kept beside the snapshot."""
     global cases
@@ -615,7 +619,7 @@ def last_save(daemon, name):
             before = reader.Snapshot(daemon.snapshot)
             with alarm():
                 put(daemon.path("num_cpus"), b"9\n")
-                put(daemon.path("devices/0/backing/path"), b"/srv/held\n")
+                put(daemon.path("devices/0/backing/path"), HELD.encode() + b"\n")
                 with open(daemon.path("ram"), "r+b", buffering=0) as f:
                     f.write(b"changed")
             daemon.control.arm(n)
@@ -641,7 +645,7 @@ def check_end(daemon, before):
         require(now.ram == b"changed" + before.ram[7:], "RAM is not what was written")
         new = now.model
     reader.set_leaf(model, "num_cpus", 9)
-    reader.set_leaf(model, "devices/0/backing/path", "/srv/held")
+    reader.set_leaf(model, "devices/0/backing/path", HELD)
     require(new == model, "edits are lost")
     left = set(os.listdir(daemon.folder)) - {"snap", "mnt", os.path.basename(kept)}
     require(not left, "left: %s" % left)
@@ -746,6 +750,8 @@ def main():
                 last_save(daemon, place)
                 daemon = Daemon(control, folder, ("-owriteback",))
                 operations(daemon, place + "writeback ", ("ram",), ("read ram",), None)
+                daemon = Daemon(control, folder, ("-osave=sync,save_ram",), linked=True)
+                last_save(daemon, place + "linked: ")
                 daemon = Daemon(control, folder, (), linked=True)
                 operations(daemon, place + "linked: ", ("text",), (), compare_saved)
                 recovery(daemon, place + "recovery by a mount", recover_by_mount)
