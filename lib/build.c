@@ -94,13 +94,10 @@ int build_snapshot(const char *path, const struct build_parts *parts, struct err
 {
 	/* What a link leads to is replaced, not the link. */
 	char *real = realpath(path, NULL);
-	struct error local = { 0 };
 	struct beside b = { .folder = -1 };
 	mode_t mode;
 	int old, err;
 
-	if (!e)
-		e = &local;
 	if (!real && errno != ENOENT)
 		return error_set(e, errno, "%s", strerror(errno));
 	e->code = 0;

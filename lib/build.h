@@ -20,6 +20,7 @@ struct build_parts {
 /*
  * Write a snapshot to PATH, all or nothing and durably, in place of the file that
  * is there, if there is one; its mode is kept.  -EBUSY if that is mounted.
+ * *E is set where it fails; it may not be null.
  */
 int build_snapshot(const char *path, const struct build_parts *parts, struct error *e);
 

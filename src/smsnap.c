@@ -140,8 +140,11 @@ static int read_all(const char *path, struct buffer *out, struct error *e)
 
 	if (fd < 0)
 		return error_set(e, errno, "%s: %s", path, strerror(errno));
-	while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-		buffer_add(out, chunk, (size_t)n);
+	do {
+		n = read(fd, chunk, sizeof(chunk));
+		if (n > 0)
+			buffer_add(out, chunk, (size_t)n);
+	} while (!out->failed && (n > 0 || (n < 0 && errno == EINTR)));
 	if (n < 0)
 		err = error_set(e, errno, "%s: %s", path, strerror(errno));
 	else if (out->failed)
