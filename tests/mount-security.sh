@@ -65,6 +65,21 @@ interrupted
 chown nobody "$memory/snap" "$memory/snap.smfs-undo"
 undoes_journal
 
+# A user who may write both: undone if the journal is their own, root's or the snapshot's owner's.
+chmod 0711 "$tmp"
+chmod 0777 "$memory"
+for case in "daemon nobody 0" "daemon root 0" "daemon daemon 0" "root daemon 1"; do
+	read -r owner journals status <<<"$case"
+	interrupted
+	chown "$owner" "$memory/snap"
+	chmod 0666 "$memory/snap"
+	chown "$journals" "$memory/snap.smfs-undo"
+	chmod 0644 "$memory/snap.smfs-undo"
+	expect_status "$status" setpriv --reuid=nobody --clear-groups "$SMSNAP" dump "$memory/snap"
+	same "journals left by $case" "$status" "$(find "$memory" -name snap.smfs-undo | wc -l)"
+done
+chmod 0700 "$tmp" "$memory"
+
 interrupted
 mv "$memory/snap.smfs-undo" "$memory/elsewhere"
 ln -s elsewhere "$memory/snap.smfs-undo"
