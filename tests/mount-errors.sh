@@ -158,6 +158,38 @@ else
 	say "(left out: no other user)"
 fi
 
+say "# edits that can be neither saved nor kept"
+# lost SNAPSHOT WHY: they were held, and the mount ends.
+lost() {
+	local status=0
+	detach "$mnt"
+	wait "$daemon" || status=$?
+	same "exit status" 1 "$status"
+	matches "what it said" "^smfs: $1: " "$(head -n 1 "$tmp/daemon.err")"
+	matches "what it said" "^smfs: the edits are lost: .*$2" "$(tail -n 1 "$tmp/daemon.err")"
+	same "lines that it said" 2 "$(wc -l <"$tmp/daemon.err")"
+}
+mkdir "$tmp/away"
+sample "$tmp/away/snap"
+mount_fg -o save=sync "$tmp/away/snap"
+echo 9 >"$mnt/num_cpus"
+rm -r "$tmp/away"
+lost "$tmp/away/snap" "No such file or directory"
+mkdir "$tmp/away"
+if mount -t tmpfs -o size=256k none "$tmp/away" 2>/dev/null; then
+	sample "$tmp/away/snap" 65536
+	mount_fg -o save=sync "$tmp/away/snap"
+	echo 9 >"$mnt/num_cpus"
+	before=$(sum "$tmp/away/snap")
+	if dd if=/dev/zero of="$tmp/away/filler" bs=4k 2>/dev/null; then fail "it is not full"; fi
+	lost "$tmp/away/snap" "No space left on device"
+	same "the snapshot" "$before" "$(sum "$tmp/away/snap")"
+	same "files" "filler snap" "$(ls -x "$tmp/away" | xargs)"
+	umount "$tmp/away"
+else
+	say "(left out: no tmpfs can be mounted)"
+fi
+
 say "# no /dev/fuse"
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	# shellcheck disable=SC2016
@@ -167,4 +199,4 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 else
 	say "(left out: no mount namespace)"
 fi
-finish 150
+finish 155
