@@ -298,11 +298,13 @@ int snapshot_open(const char *path, const struct snapshot_options *options,
 {
 	struct snapshot *s;
 	int err = open_once(path, options, &s, e);
-	int tries;
+	int tries = 0;
 
-	for (tries = 0; options->access == SNAPSHOT_LOOK && tries < LOCK_TRIES; tries++) {
-		if (!s || is_settled(s))
+	while (options->access == SNAPSHOT_LOOK && s && !is_settled(s)) {
+		if (tries++ == LOCK_TRIES) {
+			err = error_set(e, EBUSY, "a save of it is not finished; try again when it is");
 			break;
+		}
 		snapshot_close(s);
 		pause_briefly();
 		err = open_once(path, options, &s, e);

@@ -33,7 +33,8 @@ struct snapshot;
 /*
  * Open the snapshot at PATH: recover it from a save that was killed, lock it,
  * decode its container, find and map its RAM.  *OUT is the caller's, to close.
- * E starts with the file's name.
+ * -EBUSY if others have had it locked for a second: it is open elsewhere, or a save
+ * of it is not finished.  E starts with the file's name.
  */
 int snapshot_open(const char *path, const struct snapshot_options *options,
 		  struct snapshot **out, struct error *e);

@@ -80,6 +80,22 @@ for case in "daemon nobody 0" "daemon root 0" "daemon daemon 0" "root daemon 1";
 done
 chmod 0700 "$tmp" "$memory"
 
+# Who has the snapshot locked may be saving it: half a save is neither shown nor undone.
+interrupted
+exec {locked}<"$memory/snap"
+flock --shared "$locked"
+before=$(sum "$memory/snap")
+program=smsnap
+expect_status 1 "$SMSNAP" dump "$memory/snap"
+one_line "snap: a save of it is not finished"
+same "what it printed" "" "$(cat "$tmp/out")"
+program=smfs
+expect_status 1 "$SMFS" -o ro "$memory/snap" "$mnt"
+one_line "snap: a save was interrupted and can't be undone while others have the snapshot open"
+same "the snapshot" "$before" "$(sum "$memory/snap")"
+exec {locked}<&-
+undoes_journal
+
 interrupted
 mv "$memory/snap.smfs-undo" "$memory/elsewhere"
 ln -s elsewhere "$memory/snap.smfs-undo"
