@@ -25,7 +25,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reader  # noqa: E402
-from mounted import WorkDir, lacking, program, require_fuse  # noqa: E402
+from mounted import Failed, WorkDir, lacking, program, require, require_fuse  # noqa: E402
 
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
 ONLY = sys.argv[1:]
@@ -46,15 +46,6 @@ TOLD = (errno.ENOMEM, errno.ECONNABORTED)
 MEMORY = ("out of memory", os.strerror(errno.ENOMEM), "memory allocation failed", "failed to allocate")
 
 cases = 0
-
-
-class Failed(Exception):
-    pass
-
-
-def require(condition, text):
-    if not condition:
-        raise Failed(text)
 
 
 def wanted(name):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Shared by the tests in Python: a mount of a snapshot, and what a test needs."""
+"""Shared by the tests in Python: a mount of a snapshot, what a test needs, how a case fails."""
 
 import os
 import shutil
@@ -7,6 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
+
+
+class Failed(Exception):
+    pass
+
+
+def require(condition, text):
+    if not condition:
+        raise Failed(text)
 
 
 def lacking(what):

@@ -40,6 +40,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import filesystems  # noqa: E402
 import reader  # noqa: E402
+from mounted import Failed, require  # noqa: E402
 
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
 SEED = os.environ.get("SMFS_TEST_SEED", "1")
@@ -102,15 +103,6 @@ NAME = "snapshot"
 LINK = "link"
 LEFT = NAME + ".smfs-new"
 UID, GID, MODE, XATTR = 4321, 1234, 0o660, ("user.test", b"kept \0 kept")
-
-
-class Failed(Exception):
-    pass
-
-
-def require(condition, text):
-    if not condition:
-        raise Failed(text)
 
 
 # ---- what the snapshot is to be ---------------------------------------------

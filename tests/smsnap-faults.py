@@ -14,7 +14,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reader  # noqa: E402
-from mounted import WorkDir, lacking  # noqa: E402
+from mounted import Failed, WorkDir, lacking, require  # noqa: E402
 
 ONLY = sys.argv[1:]
 PATIENCE = 60
@@ -45,15 +45,6 @@ ERRORS = {
 }
 
 cases = 0
-
-
-class Failed(Exception):
-    pass
-
-
-def require(condition, text):
-    if not condition:
-        raise Failed(text)
 
 
 def contents(path):
