@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int beside_open(const char *path, struct beside *b, struct error *e)
@@ -41,15 +43,55 @@ int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 
 	return 0;
 }
 
+static int refuse(const char *name, int code, struct error *e)
+{
+	return error_set(e, code, "cannot create %s beside the snapshot: %s", name, strerror(code));
+}
+
+int beside_create_new(const struct beside *b, const char *name, struct error *e)
+{
+	int fd = openat(b->folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int code = errno;
+
+	if (fd < 0)
+		return code == EEXIST ? -code : refuse(name, code, e);
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	code = errno;
+	unlinkat(b->folder, name, 0);
+	close(fd);
+	return refuse(name, code, e);
+}
+
+/* Whether another process is writing the file NAME just now. */
+static bool is_locked(const struct beside *b, const char *name)
+{
+	int fd = openat(b->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	return locked;
+}
+
 int beside_create(const struct beside *b, const char *name, struct error *e)
 {
-	const int flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(b->folder, name, flags, 0600);
+	int fd = beside_create_new(b, name, e);
 
-	if (fd < 0 && errno == EEXIST && unlinkat(b->folder, name, 0) == 0)
-		fd = openat(b->folder, name, flags, 0600);
-	if (fd < 0)
-		return error_set(e, errno, "cannot create %s beside the snapshot: %s", name,
-				 strerror(errno));
-	return fd;
+	if (fd != -EEXIST)
+		return fd;
+	if (is_locked(b, name))
+		return error_set(e, EBUSY, "another program is saving here: it has %s locked", name);
+	if (unlinkat(b->folder, name, 0) < 0)
+		return refuse(name, errno, e);
+	fd = beside_create_new(b, name, e);
+	return fd == -EEXIST ? refuse(name, EEXIST, e) : fd;
+}
+
+bool names_file(int folder, const char *name, int fd)
+{
+	struct stat here, there;
+
+	return fstat(fd, &here) == 0 && fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }

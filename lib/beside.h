@@ -4,6 +4,7 @@
 #define SMFS_BESIDE_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "error.h"
 
@@ -21,9 +22,16 @@ int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 
 		struct error *e);
 
 /*
- * Make the file NAME, empty, mode 0600, to read and write, in place of one that
- * is left from before.  A descriptor, or a negative errno.
+ * Make the file NAME, empty, mode 0600, to read and write, locked exclusively
+ * (flock), in place of one that is left from before: that nobody has locked.  A
+ * descriptor, or a negative errno; -EBUSY if somebody has.
  */
 int beside_create(const struct beside *b, const char *name, struct error *e);
+
+/* The same, but -EEXIST, without an error told, if there is something of that name. */
+int beside_create_new(const struct beside *b, const char *name, struct error *e);
+
+/* Whether NAME in FOLDER, or a path with AT_FDCWD, is the file open as FD, and no link to it. */
+bool names_file(int folder, const char *name, int fd);
 
 #endif

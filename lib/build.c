@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "locked.h"
 #include "save.h"
 
 static int fill(int fd, const struct build_parts *p)
@@ -33,33 +34,28 @@ static int fill(int fd, const struct build_parts *p)
 }
 
 /*
- * Open what is to be replaced, lock it, and learn its mode.  -1 if there is nothing;
+ * Open what is to be replaced, lock it, and learn its mode.  -ENOENT if there is nothing;
  * then the mode is what any program gives a new file.
  */
 static int open_old(const char *path, mode_t *mode, struct error *e)
 {
 	struct stat st;
 	mode_t mask = umask(0);
-	int fd;
+	int err, fd;
 
 	umask(mask);
 	*mode = 0666 & ~mask;
-	if (save_recover(path, e) < 0)
-		return -e->code;
-	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return -1;
-	if (fd < 0)
-		return error_set(e, errno, "%s", strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		error_set(e, EINVAL, "not a regular file");
-	else if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		error_set(e, EBUSY, "in use by a mount; unmount that first");
-	if (e->code) {
+	err = save_recover(path, e);
+	if (err < 0)
+		return err;
+	fd = open_locked(path, O_RDONLY, LOCK_EX, e);
+	if (fd >= 0 && fstat(fd, &st) < 0) {
+		err = error_set(e, errno, "%s", strerror(errno));
 		close(fd);
-		return -e->code;
+		return err;
 	}
-	*mode = st.st_mode & 07777;
+	if (fd >= 0)
+		*mode = st.st_mode & 07777;
 	return fd;
 }
 
@@ -80,13 +76,16 @@ static int write_new(const struct beside *b, const struct build_parts *parts, mo
 		err = -errno;
 	if (!err)
 		err = io_sync(fd);
-	close(fd);
+	/* Another program that saves here may have taken it for a leftover. */
+	if (!err && !names_file(b->folder, name, fd))
+		err = -ESTALE;
 	if (!err && renameat(b->folder, name, b->folder, b->name) < 0)
 		err = -errno;
-	if (err)
+	if (err && names_file(b->folder, name, fd))
 		unlinkat(b->folder, name, 0);
-	else
+	if (!err)
 		err = io_sync(b->folder);
+	close(fd);
 	return err ? error_set(e, -err, "cannot write %s: %s", name, strerror(-err)) : 0;
 }
 
@@ -100,9 +99,8 @@ int build_snapshot(const char *path, const struct build_parts *parts, struct err
 
 	if (!real && errno != ENOENT)
 		return error_set(e, errno, "%s", strerror(errno));
-	e->code = 0;
 	old = open_old(real ? real : path, &mode, e);
-	err = e->code ? -e->code : beside_open(real ? real : path, &b, e);
+	err = old < 0 && old != -ENOENT ? old : beside_open(real ? real : path, &b, e);
 	if (!err) {
 		err = write_new(&b, parts, mode, e);
 		beside_close(&b);

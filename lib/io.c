@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
@@ -83,6 +84,16 @@ static int copy_data(int from, uint64_t from_offset, int to, uint64_t to_offset,
 	return 0;
 }
 
+/* 0 if the file's end is not before SIZE. */
+static int has_size(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return (uint64_t)st.st_size < size ? -ENODATA : 0;
+}
+
 int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n)
 {
 	uint64_t at = from_offset, end = from_offset + n;
@@ -93,8 +104,10 @@ int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t
 		off_t data = lseek(from, (off_t)at, SEEK_DATA);
 		off_t hole;
 
-		if (data < 0 && errno == ENXIO)
+		if (data < 0 && errno == ENXIO) {
+			err = has_size(from, end);
 			break; /* holes up to the end */
+		}
 		if (data < 0)
 			data = (off_t)at; /* a file system that can't tell */
 		if ((uint64_t)data >= end)

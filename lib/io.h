@@ -17,7 +17,7 @@ int io_sync(int fd);
 /*
  * Copy N bytes between files, both offsets in whole pages or the range small.
  * Holes of the source stay holes where the target, which must be zero there,
- * allows it.
+ * allows it.  -ENODATA if the source ends before them.
  */
 int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 

@@ -580,40 +580,46 @@ static int scan(const char *text, size_t n, size_t *colons, struct error *e)
 
 /*
  * Where the object that has the name from AT to END as a member has it again: the
- * byte after that one's colon, or N if there is none.
+ * byte after that one's colon, or N if there is none.  *LOOKED grows by the bytes
+ * that were looked at.
  */
-static size_t find_again(const char *text, size_t n, size_t at, size_t end)
+static size_t find_again(const char *text, size_t n, size_t at, size_t end, size_t *looked)
 {
-	size_t i, stop, depth = 0;
+	size_t i, stop, depth = 0, found = n;
 
-	for (i = end + 1; i < n; i++) {
+	for (i = end + 1; i < n && found == n; i++) {
 		if (text[i] == '{' || text[i] == '[') {
 			depth++;
 		} else if (text[i] == '}' || text[i] == ']') {
 			if (depth-- == 0)
-				return n;
+				break;
 		} else if (text[i] == '"') {
 			stop = string_end(text, n, i);
 			if (depth == 0 && stop - i == end - at && is_name(text, n, stop + 1) &&
 			    memcmp(text + i, text + at, end - at) == 0)
-				return stop + strcspn(text + stop, ":") + 1;
+				found = stop + strcspn(text + stop, ":") + 1;
 			i = stop;
 		}
 	}
-	return n;
+	*looked += i - end;
+	return found;
 }
 
-/* Refuse TEXT, which is JSON, for the first member that an object has twice. */
+/*
+ * Refuse TEXT, which is JSON, for the first member that an object has twice; without
+ * telling which in a document that is not like ours, where finding it takes too long.
+ */
 static int refuse_twice(const char *text, size_t n, struct error *e)
 {
-	size_t i, end, again;
+	enum { LOOKS = 100 }; /* at each byte; a document of ours has some 20 members in an object */
+	size_t i, end, again, looked = 0;
 
-	for (i = 0; i < n; i = end + 1) {
+	for (i = 0; i < n && looked / LOOKS < n; i = end + 1) {
 		end = i;
 		if (text[i] != '"')
 			continue;
 		end = string_end(text, n, i);
-		again = is_name(text, n, end + 1) ? find_again(text, n, i, end) : n;
+		again = is_name(text, n, end + 1) ? find_again(text, n, i, end, &looked) : n;
 		if (again < n)
 			return refuse_byte(text, again, "is there for the second time", e);
 	}

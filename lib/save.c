@@ -47,13 +47,10 @@ struct layout layout_next(const struct layout *old, uint64_t size)
 bool save_is_unchanged(const struct save *s, const struct beside *b)
 {
 	struct identity now = { 0 };
-	struct stat st;
 
 	if (identity_get(s->fd, &now) || !identity_equal(&now, &s->identity))
 		return false;
-	return !s->fd_is_path ||
-	       (fstatat(b->folder, b->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		st.st_dev == now.device && st.st_ino == now.inode);
+	return !s->fd_is_path || names_file(b->folder, b->name, s->fd);
 }
 
 int save_write_ram(const struct save *s, int fd)
@@ -161,30 +158,46 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	return err;
 }
 
-static int undo(const char *path, const struct beside *b, struct error *e)
+/* Durably: it may be a journal that was taken away, and must not have its name again. */
+static int remove_new(const struct beside *b, struct error *e)
 {
 	char name[NAME_MAX + 1];
-	struct stat here, there;
+	int err;
+
+	if (beside_name(b, SAVE_NEW_SUFFIX, name, NULL) || unlinkat(b->folder, name, 0) < 0)
+		return 0;
+	err = io_sync(b->folder);
+	return err ? error_set(e, -err, "cannot remove %s: %s", name, strerror(-err)) : 0;
+}
+
+static int undo(const char *path, const struct beside *b, struct error *e)
+{
+	const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 	int undone = journal_exists(b);
-	int fd = open(path, (undone ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open(path, (undone ? O_RDWR : O_RDONLY) | flags);
+	int code = fd < 0 ? errno : 0;
 	int err = 0;
 
-	if (fd < 0 && errno == ENOENT)
+	if (code == ENOENT)
 		return 0; /* for the caller to find out */
-	if (fd < 0)
-		return error_set(e, errno, "a save was interrupted and cannot be undone: %s",
-				 strerror(errno));
-	/* Locked by who is saving it, or not the file of this name any more: not ours to mend. */
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &here) < 0 || lstat(path, &there) < 0 ||
-	    here.st_ino != there.st_ino || here.st_dev != there.st_dev || !S_ISREG(here.st_mode))
-		undone = 0;
-	else {
-		if (undone)
-			err = journal_undo(b, fd, e);
-		if (!err && !beside_name(b, SAVE_NEW_SUFFIX, name, NULL))
-			unlinkat(b->folder, name, 0);
+	/* Who may only read can still see whether somebody is saving it. */
+	if (fd < 0 && undone)
+		fd = open(path, O_RDONLY | flags);
+	if (fd >= 0 && (flock(fd, LOCK_EX | LOCK_NB) < 0 || !names_file(AT_FDCWD, path, fd))) {
+		/* Locked by who is saving it, or not the file of this name any more: not ours to mend. */
+		close(fd);
+		return 0;
 	}
-	close(fd);
+	/* Whoever had it locked until now may have finished. */
+	undone = undone && journal_exists(b);
+	if (code && (undone || fd < 0))
+		err = error_set(e, code, "a save was interrupted and cannot be undone: %s", strerror(code));
+	else if (undone)
+		err = journal_undo(b, fd, e);
+	if (!err)
+		err = remove_new(b, e);
+	if (fd >= 0)
+		close(fd);
 	return err ? err : undone;
 }
 

@@ -112,10 +112,14 @@ static int copy_metadata(int from, int to)
  * where that can be done, so that a folder that can't be made durable can be put
  * back as it was.
  */
-static int take_name(const struct save *s, const struct beside *b, const char *name)
+static int take_name(const struct save *s, const struct beside *b, const char *name, int fd)
 {
 	bool exchanged = false;
 	int err = 0;
+
+	/* Another program that saves here may have taken it for a leftover. */
+	if (!names_file(b->folder, name, fd))
+		return -ESTALE;
 
 	if (s->fd_is_path)
 		exchanged = renameat2(b->folder, name, b->folder, b->name, RENAME_EXCHANGE) == 0;
@@ -123,7 +127,11 @@ static int take_name(const struct save *s, const struct beside *b, const char *n
 		return -errno;
 	if (!exchanged && renameat(b->folder, name, b->folder, b->name) < 0)
 		return -errno;
-	err = io_sync(b->folder);
+	/* That it was this file's name was seen a moment ago. */
+	if (exchanged && !names_file(b->folder, name, s->fd))
+		err = -ESTALE;
+	if (!err)
+		err = io_sync(b->folder);
 	if (err && exchanged)
 		renameat2(b->folder, name, b->folder, b->name, RENAME_EXCHANGE);
 	else if (exchanged)
@@ -169,21 +177,19 @@ static int replace(const struct save *s, const struct beside *b, bool clone, int
 	fd = beside_create(b, name, e);
 	if (fd < 0)
 		return fd;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		err = -errno;
-	if (!err)
-		err = fill(s, fd, clone);
+	err = fill(s, fd, clone);
 	if (!err)
 		err = io_sync(fd);
 	if (!err && !save_is_unchanged(s, b))
 		err = -ESTALE;
 	if (!err)
-		err = take_name(s, b, name);
+		err = take_name(s, b, name, fd);
 	if (!err) {
 		*fd_out = fd;
 		return 0;
 	}
-	unlinkat(b->folder, name, 0);
+	if (names_file(b->folder, name, fd))
+		unlinkat(b->folder, name, 0);
 	close(fd);
 	return error_set(e, -err, "cannot write %s beside the snapshot: %s", name, strerror(-err));
 }

@@ -11,18 +11,22 @@
 #include "beside.h"
 #include "io.h"
 #include "journal.h"
+#include "locked.h"
 #include "save.h"
 
 /* The first try at reading a container reads so many bytes, the next ones more. */
 enum { FIRST_READ = 256 << 10 };
 
-/* Each after a pause of 10 ms. */
-enum { LOCK_TRIES = 100 };
+/* So many containers that could not be saved may be beside a snapshot. */
+enum { RECOVERED_MAX = 100 };
+
+static const char unfinished[] = "a save of it is not finished; try again when it is";
 
 struct snapshot {
 	char *path;     /* of the snapshot, without symbolic links */
 	char *target;   /* where saves go: PATH, or the output */
 	bool fd_is_target;
+	int target_fd;  /* locks what TARGET is until FD is that; -1: there is nothing */
 	bool replace;
 	int fd;
 	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
@@ -64,85 +68,35 @@ static int read_container(int fd, uint64_t offset, uint64_t file_size, struct co
 	}
 }
 
-static bool has_name(int fd, const char *path)
-{
-	struct stat here, there;
-
-	return fstat(fd, &here) == 0 && lstat(path, &there) == 0 &&
-	       here.st_dev == there.st_dev && here.st_ino == there.st_ino;
-}
-
-static void pause_briefly(void)
-{
-	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
-
-	nanosleep(&pause, NULL);
-}
-
-/* A daemon ends a little after its unmount: give it time to let go. */
-static int lock_patiently(int fd, int lock)
-{
-	int tries;
-
-	for (tries = 0; flock(fd, lock | LOCK_NB) < 0; tries++) {
-		if (errno == EINTR)
-			continue;
-		if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
-			return -errno;
-		pause_briefly();
-	}
-	return 0;
-}
-
-static int open_plain(const char *path, int flags, struct error *e)
-{
-	struct stat st;
-	/* O_NONBLOCK: a FIFO must not make the open wait; no effect on files. */
-	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-	if (fd < 0 && (flags & O_ACCMODE) == O_RDWR &&
-	    (errno == EACCES || errno == EROFS || errno == EPERM))
-		return error_set(e, errno, "cannot be written: %s; use -o ro, scratch or output=FILE",
-				 strerror(errno));
-	if (fd < 0)
-		return error_set(e, errno, "%s", strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		close(fd);
-		return error_set(e, EINVAL, "not a regular file");
-	}
-	return fd;
-}
-
 /*
- * Open PATH, which has no symbolic links, and lock it.  Saves by renaming make
- * a name's file another one: see that it still has the name once it is locked.
+ * Have what is to be replaced by the first save locked, and no unfinished save of it
+ * left: it may be a snapshot that somebody has mounted.
  */
-static int open_locked(const char *path, int flags, int lock, struct error *e)
+static int lock_target(struct snapshot *s, struct error *e)
 {
-	int fd, err;
+	int err, fd;
 
-	for (;;) {
-		fd = open_plain(path, flags, e);
-		if (fd < 0)
-			return fd;
-		err = lock_patiently(fd, lock);
-		if (!err && has_name(fd, path))
-			return fd;
-		close(fd);
-		if (err == -EWOULDBLOCK)
-			return error_set(e, EBUSY, "in use by another mount; unmount that one first");
-		if (err)
-			return error_set(e, -err, "cannot be locked: %s", strerror(-err));
-	}
+	if (s->fd_is_target || (s->target_fd >= 0 && names_file(AT_FDCWD, s->target, s->target_fd)))
+		return 0;
+	if (s->target_fd >= 0)
+		close(s->target_fd);
+	s->target_fd = -1;
+	err = save_recover(s->target, e);
+	if (err < 0)
+		return err;
+	fd = open_locked(s->target, O_RDONLY, LOCK_EX, e);
+	if (fd >= 0)
+		s->target_fd = fd;
+	return fd < 0 && fd != -ENOENT ? fd : 0;
 }
 
 /* The path that OUTPUT means: its folder must be there, the file need not. */
 static int resolve_output(struct snapshot *s, const char *output, struct error *e)
 {
-	struct stat st;
 	const char *slash = strrchr(output, '/');
 	char folder[PATH_MAX];
 	char *real;
+	int err;
 
 	s->target = realpath(output, NULL);
 	if (!s->target && errno == ENOENT) {
@@ -155,24 +109,39 @@ static int resolve_output(struct snapshot *s, const char *output, struct error *
 	}
 	if (!s->target)
 		return error_set(e, errno, "output %s: %s", output, strerror(errno));
-	if (stat(s->target, &st) < 0)
-		return 0;
-	if (!S_ISREG(st.st_mode))
-		return error_set(e, EINVAL, "output %s: not a regular file", output);
-	if (st.st_dev == s->st.st_dev && st.st_ino == s->st.st_ino)
+	if (names_file(AT_FDCWD, s->target, s->fd))
 		return error_set(e, EINVAL, "output %s: is the snapshot itself", output);
+	if (s->ram_fd >= 0 && names_file(AT_FDCWD, s->target, s->ram_fd))
+		return error_set(e, EINVAL, "output %s: is the file that RAM is in", output);
+	err = lock_target(s, e);
+	return err ? error_prefix(e, -err, "output %s", output) : 0;
+}
+
+/* Open the file that RAM is in instead of the snapshot; its size to *SIZE. */
+static int open_ram_file(struct snapshot *s, const char *path, uint64_t *size, struct error *e)
+{
+	struct stat st;
+
+	s->ram_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (s->ram_fd < 0 || fstat(s->ram_fd, &st) < 0)
+		return error_set(e, errno, "ram %s: %s", path, strerror(errno));
+	s->ram_path = realpath(path, NULL);
+	if (!s->ram_path)
+		return error_set(e, errno, "ram %s: %s", path, strerror(errno));
+	/* Its RAM would move under the mapping of what is taken for another file. */
+	if (names_file(AT_FDCWD, s->ram_path, s->fd))
+		return error_set(e, EINVAL, "ram %s: is the snapshot itself", path);
+	*size = (uint64_t)st.st_size;
 	return 0;
 }
 
-/* Find and map RAM, and with that, know the layout. */
+/* Find and map RAM, in RAM_LEN bytes of its file, and with that, know the layout. */
 static int set_up_ram(struct snapshot *s, const struct snapshot_options *options,
-		      struct error *e)
+		      uint64_t ram_len, struct error *e)
 {
 	uint64_t mem_size = container_mem_size(s->container);
-	uint64_t ram_len = (uint64_t)s->st.st_size;
 	struct region_options region = options->region;
 	uint64_t ram_offset;
-	struct stat st;
 	bool has_ram;
 	int err;
 
@@ -180,15 +149,8 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 	s->layout.container_size = container_size(s->container);
 	s->layout.file_size = (uint64_t)s->st.st_size;
 	s->layout.tail_offset = s->layout.container_offset + s->layout.container_size;
-	if (options->ram_file) {
+	if (options->ram_file)
 		region.ram_elsewhere = true;
-		s->ram_fd = open(options->ram_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-		s->ram_path = realpath(options->ram_file, NULL);
-		if (s->ram_fd < 0 || !s->ram_path || fstat(s->ram_fd, &st) < 0)
-			return error_set(e, errno, "ram %s: %s", options->ram_file,
-					 strerror(errno));
-		ram_len = (uint64_t)st.st_size;
-	}
 	err = region_find(&region, s->layout.tail_offset, mem_size, ram_len, &has_ram,
 			  &ram_offset, e);
 	if (err || !has_ram)
@@ -240,6 +202,7 @@ static int open_recovered(struct snapshot *s, const struct snapshot_options *opt
 static int open_file(struct snapshot *s, const struct snapshot_options *options,
 		     struct error *e)
 {
+	uint64_t ram_len;
 	int err;
 
 	s->fd = open_recovered(s, options, e);
@@ -248,14 +211,20 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	err = identity_get(s->fd, &s->identity);
 	if (err)
 		return error_set(e, -err, "%s", strerror(-err));
-	s->identity_known = true;
+	/* One that is under way may have set the file's time already, and write on. */
+	s->identity_known = options->access != SNAPSHOT_LOOK || !has_journal(s->path);
+	if (!s->identity_known)
+		return error_set(e, EBUSY, "%s", unfinished);
 	if (fstat(s->fd, &s->st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
 	if (s->st.st_size == 0)
 		return error_set(e, EINVAL, "is empty, not a snapshot");
-	if (options->output) {
+	ram_len = (uint64_t)s->st.st_size;
+	if (options->ram_file)
+		err = open_ram_file(s, options->ram_file, &ram_len, e);
+	if (!err && options->output) {
 		err = resolve_output(s, options->output, e);
-	} else {
+	} else if (!err) {
 		s->fd_is_target = true;
 		s->target = strdup(s->path);
 		err = s->target ? 0 : error_set(e, ENOMEM, "out of memory");
@@ -264,7 +233,7 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 		err = read_container(s->fd, options->region.container_offset,
 				     (uint64_t)s->st.st_size, &s->container, e);
 	if (!err)
-		err = set_up_ram(s, options, e);
+		err = set_up_ram(s, options, ram_len, e);
 	return err;
 }
 
@@ -275,8 +244,8 @@ static bool is_settled(const struct snapshot *s)
 
 	if (s->fd < 0)
 		return true; /* it failed for another reason */
-	return !has_journal(s->path) && !identity_get(s->fd, &now) &&
-	       identity_equal(&now, &s->identity) && has_name(s->fd, s->path);
+	return s->identity_known && !has_journal(s->path) && !identity_get(s->fd, &now) &&
+	       identity_equal(&now, &s->identity) && names_file(AT_FDCWD, s->path, s->fd);
 }
 
 static int open_once(const char *path, const struct snapshot_options *options,
@@ -287,7 +256,7 @@ static int open_once(const char *path, const struct snapshot_options *options,
 	*out = s;
 	if (!s)
 		return error_set(e, ENOMEM, "out of memory");
-	s->fd = s->ram_fd = -1;
+	s->fd = s->ram_fd = s->target_fd = -1;
 	s->replace = options->replace;
 	s->path = realpath(path, NULL);
 	return s->path ? open_file(s, options, e) : error_set(e, errno, "%s", strerror(errno));
@@ -302,7 +271,7 @@ int snapshot_open(const char *path, const struct snapshot_options *options,
 
 	while (options->access == SNAPSHOT_LOOK && s && !is_settled(s)) {
 		if (tries++ == LOCK_TRIES) {
-			err = error_set(e, EBUSY, "a save of it is not finished; try again when it is");
+			err = error_set(e, EBUSY, "%s", unfinished);
 			break;
 		}
 		snapshot_close(s);
@@ -327,6 +296,8 @@ void snapshot_close(struct snapshot *s)
 		close(s->fd);
 	if (s->ram_fd >= 0)
 		close(s->ram_fd);
+	if (s->target_fd >= 0)
+		close(s->target_fd);
 	free(s->ram_path);
 	free(s->target);
 	free(s->path);
@@ -408,6 +379,9 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 	}
 	if (saved->fd != s->fd)
 		close(s->fd);
+	if (s->target_fd >= 0)
+		close(s->target_fd);
+	s->target_fd = -1;
 	s->fd = saved->fd;
 	s->fd_is_target = true;
 	s->layout = job->new;
@@ -438,6 +412,11 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		buffer_free(&container);
 		return error_set(e, ENOMEM, "%s: out of memory", s->target);
 	}
+	err = lock_target(s, e);
+	if (err) {
+		buffer_free(&container);
+		return error_prefix(e, -err, "%s", s->target);
+	}
 	job.new = layout_next(&s->layout, container.size);
 	/* It could not be had after the last save; nobody else may have the lock. */
 	if (!s->identity_known)
@@ -462,10 +441,27 @@ const char *snapshot_way(const struct snapshot *s)
 	return s->way;
 }
 
-int snapshot_rescue(struct snapshot *s, struct error *e)
+/* A new file for what could not be saved, and its NAME: what is there of that kind stays. */
+static int create_recovered(const struct beside *b, char name[NAME_MAX + 1], struct error *e)
+{
+	char suffix[sizeof(SAVE_RECOVERED_SUFFIX) + 4] = SAVE_RECOVERED_SUFFIX;
+	unsigned i;
+	int fd;
+
+	for (i = 1; i <= RECOVERED_MAX; i++) {
+		fd = beside_name(b, suffix, name, e);
+		if (!fd)
+			fd = beside_create_new(b, name, e);
+		if (fd != -EEXIST)
+			return fd;
+		snprintf(suffix, sizeof(suffix), "%s.%u", SAVE_RECOVERED_SUFFIX, i);
+	}
+	return error_set(e, EEXIST, "%s: there are %d of them", name, RECOVERED_MAX);
+}
+
+int snapshot_rescue(struct snapshot *s, char name[NAME_MAX + 1], struct error *e)
 {
 	struct buffer container = { 0 };
-	char name[NAME_MAX + 1];
 	struct beside b;
 	int err, fd = -1;
 
@@ -473,22 +469,20 @@ int snapshot_rescue(struct snapshot *s, struct error *e)
 	err = beside_open(s->target, &b, e);
 	if (err)
 		goto out;
-	err = beside_name(&b, SAVE_RECOVERED_SUFFIX, name, e);
-	if (!err && container.failed)
-		err = error_set(e, ENOMEM, "out of memory");
-	if (!err) {
-		fd = beside_create(&b, name, e);
-		err = fd < 0 ? fd : io_write(fd, container.bytes, container.size, 0);
-	}
+	if (container.failed)
+		fd = error_set(e, ENOMEM, "out of memory");
+	else
+		fd = create_recovered(&b, name, e);
+	err = fd < 0 ? fd : io_write(fd, container.bytes, container.size, 0);
 	if (!err)
 		err = io_sync(fd);
 	if (!err)
 		err = io_sync(b.folder);
-	if (err)
+	if (err && fd >= 0) {
 		error_set(e, -err, "%s: %s", name, strerror(-err));
-	/* A part of it would be taken for all. */
-	if (err && fd >= 0)
+		/* A part of it would be taken for all. */
 		unlinkat(b.folder, name, 0);
+	}
 	if (fd >= 0)
 		close(fd);
 	beside_close(&b);

@@ -6,6 +6,7 @@
 #ifndef SMFS_SNAPSHOT_H
 #define SMFS_SNAPSHOT_H
 
+#include <limits.h>
 #include <sys/stat.h>
 
 #include "container.h"
@@ -74,9 +75,10 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 const char *snapshot_way(const struct snapshot *s);
 
 /*
- * Keep the container with its edits beside the snapshot, as SNAPSHOT.smfs-recovered,
- * after a save that failed.
+ * Keep the container with its edits beside the snapshot, after a save that failed, as
+ * SNAPSHOT.smfs-recovered or, where that is there from before, SNAPSHOT.smfs-recovered.1
+ * and so on: NAME.
  */
-int snapshot_rescue(struct snapshot *s, struct error *e);
+int snapshot_rescue(struct snapshot *s, char name[NAME_MAX + 1], struct error *e);
 
 #endif

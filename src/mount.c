@@ -118,7 +118,8 @@ int mount_sync(struct mount *m)
 int mount_finish(struct mount *m)
 {
 	struct error e = { 0 };
-	char text[sizeof(e.text) + 64];
+	char text[sizeof(e.text) + NAME_MAX + 64];
+	char name[NAME_MAX + 1];
 	int err;
 
 	pthread_mutex_lock(&m->editing);
@@ -127,11 +128,11 @@ int mount_finish(struct mount *m)
 	if (err == -ENOMEM)
 		err = save_held(m);
 	if (err && m->unsaved) {
-		if (snapshot_rescue(m->snapshot, &e))
+		if (snapshot_rescue(m->snapshot, name, &e))
 			snprintf(text, sizeof(text), "the edits are lost: %s", e.text);
 		else
 			snprintf(text, sizeof(text),
-				 "the container with the edits is kept beside the snapshot, with the suffix .smfs-recovered");
+				 "the container with the edits is kept beside the snapshot, as %s", name);
 		m->report(text);
 	}
 	pthread_mutex_unlock(&m->editing);

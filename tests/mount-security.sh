@@ -89,12 +89,27 @@ program=smsnap
 expect_status 1 "$SMSNAP" dump "$memory/snap"
 one_line "snap: a save of it is not finished"
 same "what it printed" "" "$(cat "$tmp/out")"
+# Nor is it for somebody who may only read it anything else.
+chmod 0755 "$tmp" "$memory"
+expect_status 1 setpriv --reuid=nobody --clear-groups "$SMSNAP" dump "$memory/snap"
+one_line "snap: a save of it is not finished"
+chmod 0700 "$tmp" "$memory"
 program=smfs
 expect_status 1 "$SMFS" -o ro "$memory/snap" "$mnt"
 one_line "snap: a save was interrupted and can't be undone while others have the snapshot open"
 same "the snapshot" "$before" "$(sum "$memory/snap")"
 exec {locked}<&-
 undoes_journal
+
+# Two programs find it, and one is quicker.
+interrupted
+strace -o "$tmp/trace" -e trace=openat,flock -e inject=flock:delay_enter=1000000:when=1 \
+	"$SMSNAP" dump "$memory/snap" >"$tmp/slower" 2>"$tmp/slower.err" &
+slower=$!
+wait_until 20 grep -qs 'snap", O_RDWR' "$tmp/trace" || fail "it does not open the snapshot"
+undoes_journal
+wait "$slower" || fail "the slower one: $(cat "$tmp/slower.err")"
+same "what both printed" "$(cat "$tmp/out")" "$(cat "$tmp/slower")"
 
 interrupted
 mv "$memory/snap.smfs-undo" "$memory/elsewhere"
@@ -103,7 +118,8 @@ refuses_journal "$(strerror ELOOP)"
 
 # ---- temporaries --------------------------------------------------------------
 
-# What lies in the way under a temporary's name is replaced, never written through.
+# What lies in the way under a temporary's name is replaced, never written through; what
+# was kept of an earlier mount, or has that name, stays.
 rm -f "$memory"/*
 sample "$memory/snap"
 echo precious >"$memory/precious"
@@ -118,9 +134,17 @@ echo 10 >"$mnt/num_cpus"
 echo >>"$memory/snap"
 detach "$mnt"
 daemon_ended
-same "the hard link's other name" precious "$(cat "$memory/precious")"
-same "mode of what was kept" 600 "$(stat -c %a "$memory/snap.smfs-recovered")"
-same "num_cpus kept" 10 "$(reader get "$memory/snap.smfs-recovered" num_cpus)"
+same "the hard link" precious "$(cat "$memory/snap.smfs-recovered")"
+same "mode of what was kept" 600 "$(stat -c %a "$memory/snap.smfs-recovered.1")"
+same "num_cpus kept" 10 "$(reader get "$memory/snap.smfs-recovered.1" num_cpus)"
+sample "$memory/snap"
+mount_fg -o save=sync "$memory/snap"
+echo 11 >"$mnt/num_cpus"
+echo >>"$memory/snap"
+detach "$mnt"
+if wait "$daemon"; then fail "it says that all went well"; fi
+matches "what it said" "is kept beside the snapshot, as snap.smfs-recovered.2\$" "$(tail -n 1 "$tmp/daemon.err")"
+same "num_cpus kept" "10 11" "$(for n in 1 2; do reader get "$memory/snap.smfs-recovered.$n" num_cpus; done | xargs)"
 
 # ---- messages -----------------------------------------------------------------
 

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "locked.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "beside.h"
+
+void pause_briefly(void)
+{
+	const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	nanosleep(&pause, NULL);
+}
+
+/* A daemon ends a little after its unmount: give it time to let go. */
+static int lock_patiently(int fd, int lock)
+{
+	int tries;
+
+	for (tries = 0; flock(fd, lock | LOCK_NB) < 0; tries++) {
+		if (errno == EINTR)
+			continue;
+		if (errno != EWOULDBLOCK || tries == LOCK_TRIES)
+			return -errno;
+		pause_briefly();
+	}
+	return 0;
+}
+
+int open_plain(const char *path, int flags, struct error *e)
+{
+	struct stat st;
+	/* O_NONBLOCK: a FIFO must not make the open wait; no effect on files. */
+	int fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0 && (flags & O_ACCMODE) == O_RDWR &&
+	    (errno == EACCES || errno == EROFS || errno == EPERM))
+		return error_set(e, errno, "cannot be written: %s; use -o ro, scratch or output=FILE",
+				 strerror(errno));
+	if (fd < 0)
+		return error_set(e, errno, "%s", strerror(errno));
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return error_set(e, EINVAL, "not a regular file");
+	}
+	return fd;
+}
+
+/*
+ * Saves by renaming make a name's file another one: see that it still has the name
+ * once it is locked.
+ */
+int open_locked(const char *path, int flags, int lock, struct error *e)
+{
+	int fd, err;
+
+	for (;;) {
+		fd = open_plain(path, flags, e);
+		if (fd < 0)
+			return fd;
+		err = lock_patiently(fd, lock);
+		if (!err && names_file(AT_FDCWD, path, fd))
+			return fd;
+		close(fd);
+		if (err == -EWOULDBLOCK)
+			return error_set(e, EBUSY, "in use by a mount; unmount that first");
+		if (err)
+			return error_set(e, -err, "cannot be locked: %s", strerror(-err));
+	}
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Several programs at one snapshot: each save is one's alone, what somebody else is
+# doing is not disturbed, and nothing of anybody is replaced unseen.
+
+. "$(dirname "$0")/lib.sh"
+require fuse
+require cmd strace flock jq
+program=smsnap
+other=$tmp/other
+mkdir "$other"
+sample "$snap"
+num_cpus() { reader get "$1" num_cpus; }
+names() { (cd "$tmp" && ls -d "$1"*) | xargs; }
+
+# traced CALLS INJECT command...: in the background; what is injected makes it wait.
+traced() {
+	local calls=$1 inject=$2
+	shift 2
+	rm -f "$tmp/trace"
+	strace -o "$tmp/trace" -e trace="$calls" -e inject="$inject:delay_enter=2000000" "$@" \
+		>"$tmp/out" 2>"$tmp/err" </dev/null &
+	tracer=$!
+}
+
+# until_trace PATTERN: the traced program has come so far.
+until_trace() { wait_until 20 grep -qs "$1" "$tmp/trace" || fail "no $1 in the trace"; }
+
+# ended STATUS: the traced program.
+ended() {
+	local status=0
+	wait "$tracer" || status=$?
+	same "exit status ($(head -c 300 "$tmp/err"))" "$1" "$status"
+}
+
+say "# output= where somebody has it mounted"
+program=smfs
+sample "$tmp/target"
+"$SMFS" "$tmp/target" "$other"
+before=$(sum "$tmp/target")
+expect_status 1 "$SMFS" -o output="$tmp/target" "$snap" "$mnt"
+one_line "output $tmp/target: in use by a mount"
+same "the other's snapshot" "$before" "$(sum "$tmp/target")"
+detach "$other"
+wait_until 20 flock -n "$tmp/target" true || fail "the daemon still has it locked"
+
+say "# output= where a save was interrupted"
+# A journal by hand: of another file, so that it is refused.
+head -c 100 /dev/zero >"$tmp/target.smfs-undo"
+expect_status 1 "$SMFS" -o output="$tmp/target" "$snap" "$mnt"
+one_line "output $tmp/target: target.smfs-undo: is not a journal"
+rm "$tmp/target.smfs-undo"
+touch "$tmp/target.smfs-new"
+mount_snap -o output="$tmp/target" "$snap"
+same "files" "target" "$(names target)"
+put 7 "$mnt/num_cpus"
+expect_status 1 "$SMFS" "$tmp/target" "$other"
+one_line "target: in use by a mount"
+unmount
+same "what was saved" 7 "$(num_cpus "$tmp/target")"
+
+say "# one output= of two mounts"
+sample "$tmp/snap2"
+mount_snap -o output="$tmp/both" "$snap"
+"$SMFS" -o output="$tmp/both" "$tmp/snap2" "$other"
+put 5 "$mnt/num_cpus"
+if put 6 "$other/num_cpus" 2>"$tmp/err"; then fail "two mounts saved to one file"; fi
+matches "its error" "$(strerror EBUSY)" "$(cat "$tmp/err")"
+same "what the other shows" 4 "$(cat "$other/num_cpus")"
+same "what was saved" 5 "$(num_cpus "$tmp/both")"
+put 8 "$mnt/num_cpus"
+unmount
+wait_until 20 flock -n "$tmp/both" true || fail "the daemon still has it locked"
+put 6 "$other/num_cpus"
+detach "$other"
+same "what was saved then" 6 "$(num_cpus "$tmp/both")"
+wait_until 20 flock -n "$tmp/both" true || fail "the daemon still has it locked"
+
+say "# a save that is on its way"
+rm "$tmp/both"
+mount_snap -o output="$tmp/both" "$snap"
+# Whoever writes the new file has it locked.
+: >"$tmp/both.smfs-new"
+exec {writer}<"$tmp/both.smfs-new"
+flock "$writer"
+if put 5 "$mnt/num_cpus" 2>"$tmp/err"; then fail "saved through another's file"; fi
+matches "its error" "$(strerror EBUSY)" "$(cat "$tmp/err")"
+program=smsnap
+"$SMSNAP" dump "$snap" >"$tmp/json"
+tail -c 1048576 "$snap" >"$tmp/ram"
+expect_status 1 "$SMSNAP" build "$tmp/json" -o "$tmp/both" --ram "$tmp/ram"
+one_line "another program is saving here: it has both.smfs-new locked"
+same "files" "both.smfs-new" "$(names both)"
+exec {writer}<&-
+put 5 "$mnt/num_cpus"
+same "what was saved" 5 "$(num_cpus "$tmp/both")"
+unmount
+
+say "# a file that is not to be written"
+program=smfs
+expect_status 1 "$SMFS" -o ram="$snap",ram_offset=65536 "$snap" "$mnt"
+one_line "ram $snap: is the snapshot itself"
+head -c 65536 "$snap" >"$tmp/state"
+expect_status 1 "$SMFS" -o ram="$tmp/ram",output="$tmp/ram" "$tmp/state" "$mnt"
+one_line "output $tmp/ram: is the file that RAM is in"
+
+say "# smsnap build over what a mount has just replaced"
+program=smsnap
+mount_snap -o replace "$snap"
+jq .num_cpus=33 "$tmp/json" >"$tmp/json33"
+traced openat,flock flock:when=1 "$SMSNAP" build "$tmp/json33" -o "$snap" --ram "$tmp/ram"
+until_trace "openat.*$snap\""
+put 9 "$mnt/num_cpus"
+ended 1
+one_line "in use by a mount"
+same "the mount's edit" 9 "$(num_cpus "$snap")"
+put 10 "$mnt/num_cpus"
+unmount
+same "the mount's next edit" 10 "$(num_cpus "$snap")"
+
+say "# smsnap build of RAM that gets shorter"
+before=$(sum "$snap")
+traced ftruncate,lseek lseek:when=1 "$SMSNAP" build "$tmp/json33" -o "$snap" --ram "$tmp/ram"
+until_trace ftruncate
+truncate -s 4096 "$tmp/ram"
+ended 1
+same "the snapshot" "$before" "$(sum "$snap")"
+same "files" "snap snap2" "$(names snap)"
+
+say "# what is left of a save is removed durably"
+touch "$snap.smfs-new"
+strace -o "$tmp/trace" -e trace=unlinkat,fsync "$SMSNAP" dump "$snap" >"$tmp/out"
+matches "its calls" '^unlinkat.*smfs-new.*fsync' "$(grep -v '^[+]' "$tmp/trace" | xargs)"
+
+say "# JSON that has a member twice, of very many"
+"$python" -c 'print("{%s,\"x\":0,\"x\":1}" % ",".join("\"%d\":0" % i for i in range(200000)))' >"$tmp/twice"
+expect_status 1 "$SMSNAP" build "$tmp/twice" -o "$tmp/never"
+one_line "an object has a member twice"
+finish 40
