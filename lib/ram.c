@@ -242,7 +242,16 @@ int ram_keep_size(struct ram *r)
 
 int ram_clone_to(struct ram *r, int fd, uint64_t offset)
 {
-	return r->cloned ? clone_range(r->fd, 0, fd, offset, r->size) : -EOPNOTSUPP;
+	int err, sync_err;
+
+	if (!r->cloned)
+		return -EOPNOTSUPP;
+	err = clone_range(r->fd, 0, fd, offset, r->size);
+	if (err != -EOPNOTSUPP)
+		return err;
+	/* A page that is mapped tells of the next store only once it is clean, as cloning makes it. */
+	sync_err = io_sync(r->fd);
+	return sync_err ? sync_err : err;
 }
 
 void ram_hold_writes(struct ram *r)
