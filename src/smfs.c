@@ -18,6 +18,7 @@
 #include "printable.h"
 #include "privileges.h"
 #include "readahead.h"
+#include "standard.h"
 
 static const char help[] =
 	"Usage: smfs [options] SNAPSHOT MOUNTPOINT\n"
@@ -376,6 +377,10 @@ int main(int argc, char **argv)
 	struct options o;
 	int status = 0;
 
+	if (standard_open(&e)) {
+		report(e.text);
+		return 1;
+	}
 	mallopt(M_MMAP_THRESHOLD, LARGE_PIECE);
 	prctl(PR_SET_DUMPABLE, 0); /* guests' memory and secrets are in ours */
 	openlog("smfs", LOG_PID, LOG_DAEMON);

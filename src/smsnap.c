@@ -18,6 +18,7 @@
 #include "memory.h"
 #include "printable.h"
 #include "snapshot.h"
+#include "standard.h"
 #include "text.h"
 
 static const char help[] =
@@ -335,8 +336,11 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	struct arguments a = { 0 };
+	struct error e = { 0 };
 	int option, status = 0;
 
+	if (standard_open(&e))
+		return complain(WRONG_INPUT, e.text);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets pass through */
 	guard_install();
 	opterr = 0;

@@ -43,6 +43,15 @@ same "standard error of -h" "" "$(cat "$tmp/err")"
 expect_status 0 "$SMFS" -V
 matches "-V" 'smfs.*[0-9]' "$(cat "$tmp/out")"
 
+say "# standard descriptors that are closed"
+# What is opened next gets their numbers: messages must not go to the snapshot.
+before=$(sum "$snap")
+for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+	expect_status 2 sh -c 'exec "$@" '"$closed" - "$SMFS" -o no_such_option "$snap" "$mnt"
+	same "the snapshot after $closed" "$before" "$(sum "$snap")"
+	nothing_left
+done
+
 say "# no snapshot"
 refused 1 "$tmp/missing.*No such file or directory" "$tmp/missing" "$mnt"
 mkdir "$tmp/folder"

@@ -375,6 +375,18 @@ cd "$tmp"
 same "num_cpus in the output" 9 "$(reader get "$tmp/case/out" num_cpus)"
 beside "out snap"
 
+say "# standard descriptors that are closed"
+for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+	fresh
+	printf '#!/bin/sh\nexec "%s" "$@" %s\n' "$SMFS" "$closed" >"$tmp/closing"
+	chmod +x "$tmp/closing"
+	SMFS=$tmp/closing mount_snap "$snap"
+	works put 9 "$mnt/num_cpus"
+	unmount
+	saved num_cpus 9
+	beside snap
+done
+
 say "# a snapshot that another program changed"
 fresh
 mount_snap "$snap"

@@ -306,4 +306,21 @@ if [ "$(id -u)" = 0 ]; then
 	"$SMSNAP" dump "$full" >/dev/full 2>"$tmp/err" && fail "dump to a full device succeeds"
 	one_line 'No space left'
 fi
+
+say "# standard descriptors that are closed"
+# closed STATUS REDIRECTION argument...
+closed() {
+	expect_status "$1" sh -c 'exec "$@" '"$2" - "$SMSNAP" "${@:3}"
+}
+closed 1 '>&-' dump "$full"
+one_line "standard output: $(strerror EBADF)"
+closed 1 '<&-' build - -o "$tmp/output"
+one_line "$(strerror EBADF)"
+for redirection in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
+	rm "$tmp/output"
+	closed 0 "$redirection" build "$tmp/full.json" -o "$tmp/output"
+	works cmp "$full" "$tmp/output"
+	closed 1 "$redirection" build "$tmp/wrong.json" -o "$tmp/output"
+	works cmp "$full" "$tmp/output"
+done
 finish 600

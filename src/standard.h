@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Standard input, output and error, as whoever starts a program left them. */
+#ifndef SMFS_STANDARD_H
+#define SMFS_STANDARD_H
+
+#include "error.h"
+
+/*
+ * See that descriptors 0, 1 and 2 are open, before anything else is opened: a file
+ * with one of these numbers would get what is printed.  One that was closed stays
+ * as good as closed, reads of 0 and writes to 1 and 2 fail with EBADF.  0, or a
+ * negative errno; then nothing may be opened.
+ */
+int standard_open(struct error *e);
+
+#endif
