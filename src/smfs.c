@@ -370,6 +370,21 @@ out:
 	return status;
 }
 
+/* Returns the exit status. */
+static int print_about(const struct options *o)
+{
+	struct error e = { 0 };
+
+	if (o->help)
+		fputs(help, stdout);
+	else
+		printf("smfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
+	if (!standard_flush(&e))
+		return 0;
+	report(e.text);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -390,10 +405,8 @@ int main(int argc, char **argv)
 	if (options_parse(&o, &args, &e)) {
 		report(why_fuse_failed(e.text));
 		status = 2;
-	} else if (o.help) {
-		fputs(help, stdout);
-	} else if (o.version) {
-		printf("smfs %s (libfuse %s)\n", PACKAGE_VERSION, fuse_pkgversion());
+	} else if (o.help || o.version) {
+		status = print_about(&o);
 	} else {
 		status = mount_snapshot(&o, &args);
 	}

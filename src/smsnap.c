@@ -67,6 +67,14 @@ static int complain(int status, const char *text)
 	return status;
 }
 
+/* The exit status of a command that has only printed. */
+static int printed(void)
+{
+	struct error e = { 0 };
+
+	return standard_flush(&e) ? complain(WRONG_INPUT, e.text) : 0;
+}
+
 /*
  * dump
  */
@@ -93,13 +101,6 @@ static json_object *describe(struct snapshot *s)
 	return top;
 }
 
-static int print(const char *text, struct error *e)
-{
-	if (puts(text) < 0 || fflush(stdout) < 0)
-		return error_set(e, errno, "standard output: %s", strerror(errno));
-	return 0;
-}
-
 static int dump(const char *path, const struct arguments *a)
 {
 	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
@@ -111,17 +112,19 @@ static int dump(const char *path, const struct arguments *a)
 	struct error e = { 0 };
 	json_object *top;
 	const char *text;
-	int status = 0;
+	int status;
 
 	if (snapshot_open(path, &options, &s, &e))
 		return complain(WRONG_INPUT, e.text);
 	memory_must_suffice(true);
 	top = describe(s);
 	text = top ? json_object_to_json_string_ext(top, style) : NULL;
-	if (!text)
+	if (text) {
+		puts(text);
+		status = printed();
+	} else {
 		status = complain(WRONG_INPUT, "out of memory");
-	else if (print(text, &e))
-		status = complain(WRONG_INPUT, e.text);
+	}
 	json_object_put(top);
 	snapshot_close(s);
 	return status;
@@ -362,10 +365,10 @@ int main(int argc, char **argv)
 			break;
 		case 'h':
 			fputs(help, stdout);
-			return 0;
+			return printed();
 		case 'V':
 			printf("smsnap %s\n", PACKAGE_VERSION);
-			return 0;
+			return printed();
 		default:
 			return complain(WRONG_USAGE, "unknown or incomplete option; see smsnap --help");
 		}
@@ -374,7 +377,7 @@ int main(int argc, char **argv)
 		return status;
 	if (argc - optind == 1 && strcmp(argv[optind], "fields") == 0) {
 		fields_print(stdout);
-		return 0;
+		return printed();
 	}
 	if (argc - optind != 2)
 		return complain(WRONG_USAGE, "needs a command and a file; see smsnap --help");

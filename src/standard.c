@@ -19,3 +19,14 @@ int standard_open(struct error *e)
 	}
 	return 0;
 }
+
+int standard_flush(struct error *e)
+{
+	int err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return 0;
+	/* A write that failed while printing need not fail again: errno is still its. */
+	err = errno ? errno : EIO;
+	return error_set(e, err, "standard output: %s", strerror(err));
+}

@@ -13,4 +13,10 @@
  */
 int standard_open(struct error *e);
 
+/*
+ * Right after something was printed to standard output: have it written.  0, or a
+ * negative errno if any of it could not be.
+ */
+int standard_flush(struct error *e);
+
 #endif

@@ -42,6 +42,12 @@ matches "-h" 'SNAPSHOT MOUNTPOINT' "$(cat "$tmp/out")"
 same "standard error of -h" "" "$(cat "$tmp/err")"
 expect_status 0 "$SMFS" -V
 matches "-V" 'smfs.*[0-9]' "$(cat "$tmp/out")"
+for option in -h --help -V --version; do
+	expect_status 1 sh -c 'exec "$@" >/dev/full' - "$SMFS" $option
+	one_line "standard output: $(strerror ENOSPC)"
+	expect_status 1 sh -c 'exec "$@" >&-' - "$SMFS" $option
+	one_line "standard output: $(strerror EBADF)"
+done
 
 say "# standard descriptors that are closed"
 # What is opened next gets their numbers: messages must not go to the snapshot.
