@@ -129,6 +129,70 @@ static int check_mountpoint(const char *path, struct error *e)
 	return 0;
 }
 
+/*
+ * PATH without symbolic links in OUT; of a file that is not there yet, its folder.
+ * False if there is neither: whoever opens it says why.
+ */
+static bool resolve(const char *path, char out[PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+	char folder[PATH_MAX];
+	int n;
+
+	if (realpath(path, out))
+		return true;
+	if (errno != ENOENT)
+		return false;
+	n = snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 1,
+		     slash ? path : ".");
+	return n < (int)sizeof(folder) && realpath(folder, out);
+}
+
+/* Whether PATH, absolute, which is cut to pieces, is the directory AT or lies below it. */
+static bool is_within(char *path, const struct stat *at)
+{
+	struct stat st;
+	char *slash;
+
+	/* Not by name: a mount is seen on every path that leads to its directory. */
+	for (;;) {
+		if (stat(path, &st) == 0 && st.st_dev == at->st_dev && st.st_ino == at->st_ino)
+			return true;
+		slash = strrchr(path, '/');
+		if (!slash[1])
+			return false;
+		slash[slash == path] = 0;
+	}
+}
+
+static int check_outside(const char *what, const char *path, const char *mountpoint,
+			 struct error *e)
+{
+	char real[PATH_MAX];
+	struct stat at;
+
+	if (!path || stat(mountpoint, &at) < 0 || !resolve(path, real) || !is_within(real, &at))
+		return 0;
+	return error_set(e, EINVAL,
+			 "%s%s: lies below the mount point %s, which would hide it; take another mount point",
+			 what, path, mountpoint);
+}
+
+/*
+ * A save that goes below the mount point would wait for the daemon, which makes that
+ * save; and what is read there would be gone when the file is opened again.
+ */
+static int check_files_outside(const struct options *o, struct error *e)
+{
+	int err = check_outside("", o->snapshot, o->mountpoint, e);
+
+	if (!err)
+		err = check_outside("output ", o->output, o->mountpoint, e);
+	if (!err)
+		err = check_outside("ram ", o->ram_file, o->mountpoint, e);
+	return err;
+}
+
 static int check_device(struct error *e)
 {
 	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
@@ -342,8 +406,8 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 	struct fs fs;
 	int status = 1;
 
-	if (check_mountpoint(o->mountpoint, &e) || check_device(&e) || prepare_to_cancel(&e) ||
-	    open_snapshot(o, &snapshot, &e)) {
+	if (check_mountpoint(o->mountpoint, &e) || check_files_outside(o, &e) ||
+	    check_device(&e) || prepare_to_cancel(&e) || open_snapshot(o, &snapshot, &e)) {
 		report(e.text);
 		return 1;
 	}

@@ -151,6 +151,47 @@ same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
 unmount
 nothing_left
 
+say "# files that the mount would hide from itself"
+own=$tmp/own
+mkdir -p "$own/below" "$own/below-not"
+sample "$own/below/snap"
+sample "$own/below-not/snap"
+truncate -s 1048576 "$own/below/ram"
+ln -s below/snap "$own/link"
+ln -s below "$own/linked"
+before=$(sum "$own/below/snap")
+# hidden WHAT argument...: it lies below the mount point.
+hidden() { refused 1 "$1: lies below the mount point .*another mount point" "${@:2}"; }
+hidden "$own/below/snap" "$own/below/snap" "$own/below"
+hidden "$own/below/snap" "$own/below/snap" "$own"
+hidden "$own/below/snap" "$own/below/snap" "$own/linked"
+hidden "$own/link" "$own/link" "$own/below"
+hidden "$own/below/snap" -o ro "$own/below/snap" "$own/below"
+hidden "$own/below/snap" -o output="$tmp/new" "$own/below/snap" "$own/below"
+hidden "output $own/below/new" -o output="$own/below/new" "$snap" "$own/below"
+hidden "output $own/below/snap" -o output="$own/below/snap" "$snap" "$own"
+hidden "output $own/linked/new" -o output="$own/linked/new" "$snap" "$own/below"
+hidden "ram $own/below/ram" -o ram="$own/below/ram" "$snap" "$own"
+(cd "$own/below" && hidden snap snap .) || exit 1
+(cd "$own/below" && hidden "output new" -o output=new "$snap" ../below) || exit 1
+same "the snapshot" "$before" "$(sum "$own/below/snap")"
+same "files beside it" "ram snap" "$(cd "$own/below" && echo *)"
+if [ "$(id -u)" = 0 ]; then
+	# Where mounts are passed on, what is mounted on one path is on the other as well.
+	mkdir "$own/bound"
+	mount --bind "$own/below" "$own/bound"
+	hidden "$own/bound/snap" "$own/bound/snap" "$own/below"
+	umount "$own/bound"
+fi
+# Names that only begin alike, and links that lead out.
+ln -s ../below-not/snap "$own/below/out"
+for path in "$own/below-not/snap" "$own/below/out"; do
+	"$SMFS" -o output="$tmp/new" "$path" "$own/below" || fail "$path: exit status $?"
+	daemon=$(pgrep -f -- " $own/below\$") is_child=
+	detach "$own/below"
+	wait_until 60 is_gone "$daemon" || fail "the daemon is still there"
+done
+
 say "# no permission"
 # The program may be where another user cannot reach it; /dev/fuse should not be.
 # shellcheck disable=SC2016
