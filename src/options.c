@@ -11,6 +11,8 @@
 
 #define OPT(text, member) { text, offsetof(struct options, member), 1 }
 
+enum { KEY_RAM };
+
 static const struct fuse_opt table[] = {
 	OPT("-h", help),
 	OPT("--help", help),
@@ -25,7 +27,7 @@ static const struct fuse_opt table[] = {
 	OPT("save=sync", sync_at_end),
 	OPT("writeback", writeback),
 	OPT("output=%s", output),
-	OPT("ram=%s", ram_file),
+	FUSE_OPT_KEY("ram=", KEY_RAM), /* two options, by what is given */
 	OPT("ram_limit=%s", ram_limit_text),
 	OPT("ram_offset=%s", ram_offset_text),
 	OPT("container_offset=%s", container_offset_text),
@@ -46,12 +48,34 @@ struct parse {
 	int err;
 };
 
+/* Put a copy of TEXT to *PLACE. */
+static int keep(struct parse *p, const char *text, char **place)
+{
+	free(*place);
+	*place = strdup(text);
+	if (*place)
+		return 0;
+	p->err = error_set(p->error, ENOMEM, "out of memory");
+	return -1;
+}
+
+/* A file of the name direct can be given as ./direct. */
+static int on_ram(struct parse *p, const char *value)
+{
+	if (strcmp(value, "direct") != 0)
+		return keep(p, value, &p->o.ram_file);
+	p->o.ram_direct = true;
+	return 0;
+}
+
 static int on_argument(void *data, const char *arg, int key, struct fuse_args *args)
 {
 	struct parse *p = data;
 	char **place;
 
 	(void)args;
+	if (key == KEY_RAM)
+		return on_ram(p, arg + strlen("ram="));
 	if (key == FUSE_OPT_KEY_OPT && strncmp(arg, "save=", 5) == 0) {
 		p->err = error_set(p->error, EINVAL, "unknown option -o %s: use save=sync", arg);
 		return -1;
@@ -67,10 +91,7 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 		p->err = error_set(p->error, EINVAL, "too many arguments: %s", arg);
 		return -1;
 	}
-	*place = strdup(arg);
-	if (!*place)
-		p->err = error_set(p->error, ENOMEM, "out of memory");
-	return p->err ? -1 : 0;
+	return keep(p, arg, place);
 }
 
 /* A number, as those of sizes are written, no greater than MAX. */
@@ -154,12 +175,6 @@ int options_parse(struct options *o, struct fuse_args *args, struct error *e)
 	*o = p.o;
 	if (err || o->help || o->version)
 		return err;
-	/* A file of that name can be given as ./direct. */
-	if (o->ram_file && strcmp(o->ram_file, "direct") == 0) {
-		free(o->ram_file);
-		o->ram_file = NULL;
-		o->ram_direct = true;
-	}
 	err = check(o, e);
 	return err ? err : read_texts(o, e);
 }

@@ -235,6 +235,21 @@ same "the snapshot is still bare" "$(region container_len)" "$(stat -c %s "$snap
 mount_snap -o ram="$tmp/case/ram2",ram_offset=8192 "$snap"
 works cmp "$tmp/case/ram" "$mnt/ram"
 unmount
+# How RAM is read and where it is are two options.
+for options in "ram=$tmp/case/ram,ram=direct" "ram=direct,ram=$tmp/case/ram"; do
+	mount_snap -o "$options" "$snap"
+	works cmp "$tmp/case/ram" "$mnt/ram"
+	works "$python" - "$mnt/ram" <<'PY'
+import errno, mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+try:
+    mmap.mmap(fd, 4096, mmap.MAP_SHARED)
+    sys.exit("with ram=direct there is a shared mapping")
+except OSError as e:
+    assert e.errno == errno.ENODEV, e
+PY
+	unmount
+done
 expect_status 1 "$SMFS" -o ram="$tmp/case/ram2",ram_offset=12288 "$snap" "$mnt"
 one_line 'RAM region \[12288, 1060864\) exceeds file length 1056768'
 
