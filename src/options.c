@@ -94,15 +94,17 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 	return keep(p, arg, place);
 }
 
-/* A number, as those of sizes are written, no greater than MAX. */
-static int number(const char *name, const char *text, uint64_t max, uint64_t *out,
-		  struct error *e)
+static const struct field plain_number = { UINT, .size = 8, .base = DEC };
+static const struct field size_number = { UINT, .size = 8, .base = SIZE };
+
+/* A number, written as those of ROW are, no greater than MAX. */
+static int number(const struct field *row, const char *name, const char *text, uint64_t max,
+		  uint64_t *out, struct error *e)
 {
-	static const struct field row = { UINT, .size = 8, .base = SIZE };
 	uint8_t scratch[8];
 	struct value v;
 
-	if (text_parse(&row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > max)
+	if (text_parse(row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > max)
 		return error_set(e, EINVAL, "-o %s=%s: not a number that it can be", name, text);
 	*out = le_get(v.bytes, 8);
 	return 0;
@@ -126,20 +128,22 @@ static int read_texts(struct options *o, struct error *e)
 	int err = 0;
 
 	if (o->ram_offset_text) {
-		err = number("ram_offset", o->ram_offset_text, UINT64_MAX, &o->region.ram_offset, e);
+		err = number(&plain_number, "ram_offset", o->ram_offset_text, UINT64_MAX,
+			     &o->region.ram_offset, e);
 		o->region.ram_offset_given = true;
 	}
 	if (!err && o->container_offset_text)
-		err = number("container_offset", o->container_offset_text, UINT64_MAX,
-			     &o->region.container_offset, e);
+		err = number(&plain_number, "container_offset", o->container_offset_text,
+			     UINT64_MAX, &o->region.container_offset, e);
 	if (!err && o->ram_limit_text)
-		err = number("ram_limit", o->ram_limit_text, UINT64_MAX, &o->ram_limit, e);
+		err = number(&size_number, "ram_limit", o->ram_limit_text, UINT64_MAX,
+			     &o->ram_limit, e);
 	if (!err && o->uid_text) {
-		err = number("uid", o->uid_text, UINT32_MAX - 1, &v, e);
+		err = number(&plain_number, "uid", o->uid_text, UINT32_MAX - 1, &v, e);
 		o->uid = (uid_t)v;
 	}
 	if (!err && o->gid_text) {
-		err = number("gid", o->gid_text, UINT32_MAX - 1, &v, e);
+		err = number(&plain_number, "gid", o->gid_text, UINT32_MAX - 1, &v, e);
 		o->gid = (gid_t)v;
 	}
 	if (!err && o->umask_text)

@@ -16,10 +16,10 @@ static void drop(enum fuse_log_level level, const char *fmt, va_list ap)
 	(void)ap;
 }
 
-/* Whether TEXT is a number up to MAX, which is put to *OUT. */
-static bool is_number(const char *text, uint64_t max, uint64_t *out)
+/* Whether TEXT is a number up to MAX, or a size, which is put to *OUT. */
+static bool is_number(const char *text, uint64_t max, bool size, uint64_t *out)
 {
-	return !model_number(text, strlen(text), 8, true, out) && *out <= max;
+	return !model_number(text, strlen(text), 8, size, out) && *out <= max;
 }
 
 static bool is_umask(const char *text, uint64_t *out)
@@ -37,12 +37,13 @@ struct numeric {
 	const char *text;
 	uint64_t max; /* 0: a umask */
 	uint64_t value;
+	bool size;    /* it may have a suffix */
 };
 
 static void check_numeric(const struct numeric *n, int err, const struct error *e)
 {
 	uint64_t expected = 0;
-	bool good = !n->text || (n->max ? is_number(n->text, n->max, &expected)
+	bool good = !n->text || (n->max ? is_number(n->text, n->max, n->size, &expected)
 					: is_umask(n->text, &expected));
 	size_t length = strlen(n->name);
 
@@ -57,13 +58,13 @@ static void check_numeric(const struct numeric *n, int err, const struct error *
 static void check_numerics(const struct options *o, int err, const struct error *e)
 {
 	const struct numeric all[] = {
-		{ "ram_offset", o->ram_offset_text, UINT64_MAX, o->region.ram_offset },
+		{ "ram_offset", o->ram_offset_text, UINT64_MAX, o->region.ram_offset, false },
 		{ "container_offset", o->container_offset_text, UINT64_MAX,
-		  o->region.container_offset },
-		{ "ram_limit", o->ram_limit_text, UINT64_MAX, o->ram_limit },
-		{ "uid", o->uid_text, UINT32_MAX - 1, o->uid },
-		{ "gid", o->gid_text, UINT32_MAX - 1, o->gid },
-		{ "umask", o->umask_text, 0, o->umask },
+		  o->region.container_offset, false },
+		{ "ram_limit", o->ram_limit_text, UINT64_MAX, o->ram_limit, true },
+		{ "uid", o->uid_text, UINT32_MAX - 1, o->uid, false },
+		{ "gid", o->gid_text, UINT32_MAX - 1, o->gid, false },
+		{ "umask", o->umask_text, 0, o->umask, false },
 	};
 	size_t i;
 
