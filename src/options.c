@@ -37,6 +37,8 @@ static const struct fuse_opt table[] = {
 	/* Ours to know, and the kernel's as well. */
 	OPT("ro", read_only),
 	FUSE_OPT_KEY("ro", FUSE_OPT_KEY_KEEP),
+	OPT("rw", read_write),
+	FUSE_OPT_KEY("rw", FUSE_OPT_KEY_KEEP),
 	OPT("allow_other", allow_other),
 	FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_END
@@ -153,6 +155,8 @@ static int read_texts(struct options *o, struct error *e)
 
 static int check(const struct options *o, struct error *e)
 {
+	if (o->read_only && o->read_write)
+		return error_set(e, EINVAL, "only one of -o ro and rw can be had");
 	if (o->read_only + o->scratch + (o->output != NULL) > 1)
 		return error_set(e, EINVAL, "only one of -o ro, scratch and output= can be had");
 	if (o->save_ram && (o->read_only || o->scratch))

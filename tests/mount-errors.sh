@@ -40,6 +40,8 @@ refused 2 'uid' -o uid=abc "$snap" "$mnt"
 for option in uid gid ram_offset container_offset; do
 	refused 2 "$option=1K" -o $option=1K "$snap" "$mnt"
 done
+refused 2 'ro and rw' -o ro,rw "$snap" "$mnt"
+refused 2 'ro and rw' -o rw -o ro "$snap" "$mnt"
 refused 2 'umask' -o umask=999 "$snap" "$mnt"
 expect_status 0 "$SMFS" -h
 matches "-h" 'SNAPSHOT MOUNTPOINT' "$(cat "$tmp/out")"

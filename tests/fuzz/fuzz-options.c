@@ -94,6 +94,7 @@ static void check_accepted(const struct options *o)
 	if (o->help || o->version)
 		return;
 	demand(o->snapshot && o->mountpoint, "a snapshot or mount point is missing");
+	demand(!o->read_only || !o->read_write, "ro and rw");
 	demand(o->read_only + o->scratch + !!o->output <= 1, "options that exclude each other");
 	demand(!o->save_ram || (!o->read_only && !o->scratch && !o->ram_file),
 	       "save_ram where nothing is saved");
