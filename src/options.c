@@ -130,12 +130,12 @@ static int read_texts(struct options *o, struct error *e)
 	int err = 0;
 
 	if (o->ram_offset_text) {
-		err = number(&plain_number, "ram_offset", o->ram_offset_text, UINT64_MAX,
+		err = number(&size_number, "ram_offset", o->ram_offset_text, UINT64_MAX,
 			     &o->region.ram_offset, e);
 		o->region.ram_offset_given = true;
 	}
 	if (!err && o->container_offset_text)
-		err = number(&plain_number, "container_offset", o->container_offset_text,
+		err = number(&size_number, "container_offset", o->container_offset_text,
 			     UINT64_MAX, &o->region.container_offset, e);
 	if (!err && o->ram_limit_text)
 		err = number(&size_number, "ram_limit", o->ram_limit_text, UINT64_MAX,

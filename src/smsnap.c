@@ -299,7 +299,7 @@ static int build(const char *path, const struct arguments *a)
 
 static int parse_offset(const char *text, uint64_t *out)
 {
-	static const struct field row = { UINT, .size = 8, .base = DEC };
+	static const struct field row = { UINT, .size = 8, .base = SIZE };
 	uint8_t scratch[8];
 	struct value v;
 

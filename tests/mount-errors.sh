@@ -36,10 +36,8 @@ refused 2 'container_offset' -o container_offset=-1 "$snap" "$mnt"
 refused 2 'container_offset' -o container_offset=18446744073709551616 "$snap" "$mnt"
 refused 2 'save' -o save=never "$snap" "$mnt"
 refused 2 'uid' -o uid=abc "$snap" "$mnt"
-# Only a size has a suffix.
-for option in uid gid ram_offset container_offset; do
-	refused 2 "$option=1K" -o $option=1K "$snap" "$mnt"
-done
+refused 2 'uid=1K' -o uid=1K "$snap" "$mnt"
+refused 2 'gid=1K' -o gid=1K "$snap" "$mnt"
 refused 2 'ro and rw' -o ro,rw "$snap" "$mnt"
 refused 2 'ro and rw' -o rw -o ro "$snap" "$mnt"
 refused 2 'umask' -o umask=999 "$snap" "$mnt"

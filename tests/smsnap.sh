@@ -12,7 +12,6 @@ checks=$((checks + $(reader json "$full" "$tmp/full.json")))
 
 say "# usage"
 for arguments in '' 'dump' 'build' 'unknown x' "dump $full $full" "build $tmp/full.json" \
-	"dump --ram-offset 1K $full" "dump --container-offset 0K $full" \
 	"build $tmp/full.json -o" "dump --no-such $full" "build $tmp/full.json -o $tmp/x --no-such"; do
 	# shellcheck disable=SC2086
 	expect_status 2 "$SMSNAP" $arguments

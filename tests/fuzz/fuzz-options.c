@@ -58,9 +58,9 @@ static void check_numeric(const struct numeric *n, int err, const struct error *
 static void check_numerics(const struct options *o, int err, const struct error *e)
 {
 	const struct numeric all[] = {
-		{ "ram_offset", o->ram_offset_text, UINT64_MAX, o->region.ram_offset, false },
+		{ "ram_offset", o->ram_offset_text, UINT64_MAX, o->region.ram_offset, true },
 		{ "container_offset", o->container_offset_text, UINT64_MAX,
-		  o->region.container_offset, false },
+		  o->region.container_offset, true },
 		{ "ram_limit", o->ram_limit_text, UINT64_MAX, o->ram_limit, true },
 		{ "uid", o->uid_text, UINT32_MAX - 1, o->uid, false },
 		{ "gid", o->gid_text, UINT32_MAX - 1, o->gid, false },
