@@ -22,7 +22,7 @@ struct options {
 	int replace;
 	int save_ram;
 	int read_only;
-	int read_write;   /* rw was given: without it that is so as well */
+	int read_write;   /* rw was given; it is the default as well */
 	int ram_direct;
 	int writeback;
 	int allow_other;

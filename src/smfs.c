@@ -137,15 +137,14 @@ static bool resolve(const char *path, char out[PATH_MAX])
 {
 	const char *slash = strrchr(path, '/');
 	char folder[PATH_MAX];
-	int n;
 
 	if (realpath(path, out))
 		return true;
 	if (errno != ENOENT)
 		return false;
-	n = snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 1,
-		     slash ? path : ".");
-	return n < (int)sizeof(folder) && realpath(folder, out);
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - path + 1) : 1,
+		 slash ? path : ".");
+	return realpath(folder, out);
 }
 
 /* Whether PATH, absolute, which is cut to pieces, is the directory AT or lies below it. */
