@@ -256,6 +256,11 @@ if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
 	expect_status 1 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' - "$SMFS" "$snap" "$mnt"
 	one_line '/dev/fuse'
 	nothing_left
+	# Nor /dev/null for a descriptor that is closed: nothing is opened in its place.
+	# shellcheck disable=SC2016
+	expect_status 1 unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@" <&-' - "$SMFS" "$snap" "$mnt"
+	one_line '/dev/null: No such file or directory'
+	nothing_left
 else
 	say "(left out: no mount namespace)"
 fi
