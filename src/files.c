@@ -23,6 +23,7 @@ struct leaf {
 	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
 	struct buffer draft;
 	struct timespec drafted;
+	struct file *writers; /* those that wrote in the draft, under WRITING */
 };
 
 struct file {
@@ -32,7 +33,9 @@ struct file {
 	uint64_t folder;    /* that it is to be made in, or 0 */
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
-	bool wrote;         /* bytes in the draft that no flush has seen */
+	bool wrote;         /* in the draft: one of its WRITERS */
+	struct file *next;  /* of those */
+	int lost;           /* why a draft that it wrote in could not be saved; not told yet */
 	bool fresh;         /* TEXT started from nothing */
 	struct buffer text; /* as this file wrote it, piece by piece */
 	uint64_t version;   /* of the leaf after TEXT was made its value */
@@ -341,8 +344,29 @@ static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t
 	return err;
 }
 
-static void drop_draft(struct files *f, struct leaf *leaf)
+static void note_write(struct file *file)
 {
+	if (file->wrote)
+		return;
+	file->wrote = true;
+	file->next = file->leaf->writers;
+	file->leaf->writers = file;
+}
+
+/*
+ * The draft is no more.  If it could not be saved for the reason ERR, what each of
+ * its writers wrote is lost, whoever's call it was that tried.  With WRITING held.
+ */
+static void end_draft(struct files *f, struct leaf *leaf, int err)
+{
+	while (leaf->writers) {
+		struct file *file = leaf->writers;
+
+		leaf->writers = file->next;
+		file->wrote = false;
+		if (err)
+			file->lost = err;
+	}
 	pthread_mutex_lock(&f->lock);
 	leaf->drafting = false;
 	buffer_free(&leaf->draft);
@@ -357,7 +381,7 @@ static int save_draft(struct files *f, struct leaf *leaf)
 
 	if (!err)
 		err = mount_edit(f->mount, leaf->node, &v, leaf->drafted);
-	drop_draft(f, leaf);
+	end_draft(f, leaf, err);
 	return err;
 }
 
@@ -390,7 +414,7 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	err = change_draft(f, leaf, empty, size, data, n, offset);
 	if (!err) {
 		file->truncated = false;
-		file->wrote = true;
+		note_write(file);
 	}
 	return err;
 }
@@ -414,17 +438,20 @@ static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file,
 		return -EFBIG;
 	err = change_draft(f, leaf, leaf->emptier != NULL, size, NULL, 0, 0);
 	if (file && !err)
-		file->wrote = true;
+		note_write(file);
 	return err || file ? err : save_draft(f, leaf);
 }
 
 static int flush_bytes(struct file *file)
 {
-	if (!file->wrote)
-		return 0;
-	file->wrote = false;
-	/* Another file's flush may have saved it already. */
-	return file->leaf->drafting ? save_draft(file->files, file->leaf) : 0;
+	int err;
+
+	/* Else another call has saved what FILE wrote, or failed to. */
+	if (file->wrote)
+		save_draft(file->files, file->leaf);
+	err = file->lost;
+	file->lost = 0;
+	return err;
 }
 
 /* Bytes that O_TRUNC emptied are empty, as nobody wrote any.  With WRITING held. */

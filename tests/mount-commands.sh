@@ -424,4 +424,80 @@ works diff -r "$tmp/mnt" "$tmp/mnt2"
 mnt=$tmp/mnt2 unmount
 daemon=$first
 unmount
+
+say "# a save that fails"
+sample "$snap"
+mount_snap "$snap"
+cd "$mnt"
+works "$python" - "$snap" <<'PY'
+import errno, os, sys
+old = open("vcpu/0", "rb").read()
+was = os.stat(sys.argv[1])
+def fails(): os.utime(sys.argv[1], (1, 1))
+def works(): os.utime(sys.argv[1], ns=(was.st_atime_ns, was.st_mtime_ns))
+def expect(what, result, call, *arguments):
+    try:
+        call(*arguments)
+        got = "OK"
+    except OSError as e:
+        got = errno.errorcode[e.errno]
+    assert got == result, "%s: expected %s, got %s" % (what, result, got)
+def writers():
+    fds = [os.open("vcpu/0", os.O_WRONLY) for _ in range(3)]
+    os.pwrite(fds[0], b"AAAA", 0)
+    os.pwrite(fds[1], b"BBBB", 4)
+    return fds
+def content(want): assert open("vcpu/0", "rb").read() == want, "it shows something else"
+
+a, b, c = writers()
+fails()
+expect("the one whose save fails", "ESTALE", os.close, a)
+content(old)
+expect("another whose bytes that save had", "ESTALE", os.close, b)
+expect("who wrote nothing", "OK", os.close, c)
+
+a, b, c = writers()
+fails()
+expect("fsync", "ESTALE", os.fsync, a)
+works()
+# What was lost is not made good by what is written after it.
+os.pwrite(b, b"b", 1)
+os.pwrite(c, b"c", 2)
+os.pwrite(a, b"a", 0)
+expect("who was told, and wrote again", "OK", os.close, a)
+was = os.stat(sys.argv[1])
+content(b"abc" + old[3:])
+expect("who was not told", "ESTALE", os.close, b)
+expect("who wrote only after it", "OK", os.close, c)
+
+old = b"abc" + old[3:]
+a, b, c = writers()
+fails()
+expect("truncate", "ESTALE", os.truncate, "vcpu/0", 6)
+works()
+content(old)
+expect("whose bytes were truncated", "ESTALE", os.close, a)
+expect("fsync", "ESTALE", os.fsync, b)
+expect("who was told", "OK", os.close, b)
+os.close(c)
+
+a, b, c = writers()
+expect("a save that does not fail", "OK", os.close, a)
+expect("whose bytes that save had", "OK", os.close, b)
+os.close(c)
+content(b"AAAABBBB" + old[8:])
+
+old = b"AAAABBBB" + old[8:]
+was = os.stat(sys.argv[1])
+a, b, c = writers()
+expect("a save that does not fail", "OK", os.close, a)
+os.pwrite(c, b"C", 0)
+fails()
+expect("one that does", "ESTALE", os.close, c)
+expect("who wrote before, which is saved", "OK", os.close, b)
+works()
+content(old)
+PY
+cd "$tmp"
+unmount
 finish 350

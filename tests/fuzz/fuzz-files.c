@@ -59,7 +59,8 @@ struct handle {
 	unsigned edits;     /* of the leaf after that */
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
-	bool wrote;
+	bool wrote;         /* bytes, in the draft */
+	int lost;           /* why such bytes were not saved; flush is yet to say so */
 };
 
 struct world {
@@ -238,11 +239,29 @@ static int model_write_bytes(struct handle *h, const void *data, size_t n, uint6
 	return 0;
 }
 
+/* ERR: why it is not saved, which is for all who wrote in it to know. */
+static void model_end_draft(struct leaf *l, int err)
+{
+	size_t i;
+
+	l->drafting = false;
+	for (i = 0; i < HANDLES_MAX; i++) {
+		struct handle *h = &l->world->handles[i];
+
+		if (h->leaf != l || !h->wrote)
+			continue;
+		h->wrote = false;
+		h->lost = err ? err : h->lost;
+	}
+}
+
 /* Where that fails the old value shows again. */
 static int model_save_draft(struct leaf *l)
 {
-	l->drafting = false;
-	return set_value(l, true, l->draft.bytes, l->draft.size);
+	int err = set_value(l, true, l->draft.bytes, l->draft.size);
+
+	model_end_draft(l, err);
+	return err;
 }
 
 static int model_flush(struct handle *h)
@@ -253,9 +272,10 @@ static int model_flush(struct handle *h)
 	if ((h->flags & O_ACCMODE) == O_RDONLY)
 		return 0;
 	if (!l->text) {
-		if (h->wrote && l->drafting)
-			err = model_save_draft(l);
-		h->wrote = false;
+		if (h->wrote)
+			model_save_draft(l);
+		err = h->lost;
+		h->lost = 0;
 	} else if (h->truncated && l->row->kind != STRING) {
 		l->truncated = true;
 	} else if (h->truncated && h->told) {
@@ -314,10 +334,8 @@ static void model_close(struct handle *h)
 
 	model_flush(h);
 	if (l->emptied && l->emptier == h) {
-		if (!l->refused) {
-			set_value(l, true, NULL, 0);
-			l->drafting = false;
-		}
+		if (!l->refused)
+			model_end_draft(l, set_value(l, true, NULL, 0));
 		l->emptied = false;
 	}
 	l->makers -= h->making;
