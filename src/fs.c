@@ -82,6 +82,17 @@ static bool is_raw(struct fs *fs, fuse_ino_t ino)
 }
 
 /*
+ * Whether INO, or a name in the directory INO, may be changed at all.  The kernel keeps
+ * writers from a mount that is read-only, but lets them in once that was remounted.
+ */
+static int check_writable(const struct fs *fs, fuse_ino_t ino)
+{
+	bool field = !is_ram(ino) && !is_temp(ino);
+
+	return fs->read_only || (fs->writeback && field) ? -EROFS : 0;
+}
+
+/*
  * Attributes
  */
 
@@ -270,12 +281,14 @@ static struct file *handle(const struct fuse_file_info *fi)
 
 static int set_size(struct fs *fs, fuse_ino_t ino, struct file *file, uint64_t size)
 {
+	int err = check_writable(fs, ino);
+
+	if (err)
+		return err;
 	if (is_ram(ino))
 		return size == ram_size(fs->mount.ram) ? 0 : -EPERM;
 	if (is_temp(ino))
 		return temps_truncate(&fs->temps, temp_id(ino), size);
-	if (fs->writeback)
-		return -EROFS;
 	return files_truncate(&fs->files, ino_node(ino), file, size);
 }
 
@@ -287,14 +300,15 @@ static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to
 
 	if (!(to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) || is_temp(ino))
 		return 0;
+	err = check_writable(fs, ino);
+	if (err)
+		return err;
 	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
 		clock_gettime(CLOCK_REALTIME, &when);
 	if (is_ram(ino)) {
 		ram_set_mtime(fs->mount.ram, when);
 		return 0;
 	}
-	if (fs->writeback)
-		return -EROFS;
 	err = get_stat(fs, ino, &there);
 	if (err)
 		return err;
@@ -376,8 +390,6 @@ static int open_leaf(struct fs *fs, struct node n, fuse_ino_t folder, struct fus
 	struct file *file;
 	int err;
 
-	if (fs->writeback && (may_write(fi) || fi->flags & O_TRUNC))
-		return -EROFS;
 	err = file_open(&fs->files, n, fi->flags, folder, &file);
 	if (err)
 		return err;
@@ -397,17 +409,23 @@ static int open_temp(struct fs *fs, uint64_t id, struct fuse_file_info *fi)
 	return err;
 }
 
+static int open_any(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	int err = may_write(fi) || fi->flags & O_TRUNC ? check_writable(fs, ino) : 0;
+
+	if (err)
+		return err;
+	if (is_ram(ino))
+		return open_ram(fs, req, fi);
+	if (is_temp(ino))
+		return open_temp(fs, temp_id(ino), fi);
+	return open_leaf(fs, ino_node(ino), 0, fi);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	int err;
+	int err = open_any(fs_of(req), req, ino, fi);
 
-	if (is_ram(ino))
-		err = open_ram(fs, req, fi);
-	else if (is_temp(ino))
-		err = open_temp(fs, temp_id(ino), fi);
-	else
-		err = open_leaf(fs, ino_node(ino), 0, fi);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -770,30 +788,38 @@ static bool makes_temp(int flags)
 	return (flags & O_EXCL) && (flags & O_ACCMODE) == O_RDWR;
 }
 
+/* Make and open the file NAME in FOLDER. */
+static int make(struct fs *fs, fuse_ino_t folder, const char *name, struct fuse_file_info *fi,
+		fuse_ino_t *ino)
+{
+	struct temp_stat temp;
+	struct node n;
+	int err = check_writable(fs, folder);
+
+	if (err)
+		return err;
+	if (find_option(fs, folder, name, &n)) {
+		*ino = node_ino(n);
+		return open_leaf(fs, n, folder, fi);
+	}
+	if (!makes_temp(fi->flags))
+		return -EPERM;
+	err = temps_make(&fs->temps, folder, name, &temp);
+	if (!err)
+		*ino = temp_ino(temp.id);
+	fi->direct_io = 1;
+	return err;
+}
+
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 		      struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry;
-	struct temp_stat temp;
-	fuse_ino_t ino = 0;
-	struct node n;
-	int err;
+	fuse_ino_t ino;
+	int err = make(fs, parent, name, fi, &ino);
 
 	(void)mode;
-	if (fs->writeback) {
-		err = -EROFS;
-	} else if (find_option(fs, parent, name, &n)) {
-		ino = node_ino(n);
-		err = open_leaf(fs, n, parent, fi);
-	} else if (makes_temp(fi->flags)) {
-		err = temps_make(&fs->temps, parent, name, &temp);
-		if (!err)
-			ino = temp_ino(temp.id);
-		fi->direct_io = 1;
-	} else {
-		err = -EPERM;
-	}
 	if (!err)
 		err = fill_entry(fs, ino, &entry);
 	if (err) {
@@ -805,24 +831,43 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	fuse_reply_create(req, &entry, fi);
 }
 
-static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+static int remove_name(struct fs *fs, fuse_ino_t folder, const char *name)
 {
 	struct value absent = { .absent = true };
-	struct fs *fs = fs_of(req);
 	struct timespec now;
 	struct node n;
-	int err;
+	int err = check_writable(fs, folder);
 
+	if (err)
+		return err;
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (fs->writeback)
-		err = -EROFS;
-	else if (find_option(fs, parent, name, &n))
-		err = mount_edit(&fs->mount, n, &absent, now);
-	else if (!temps_unlink(&fs->temps, parent, name))
-		err = 0;
-	else
-		err = -EPERM;
-	fuse_reply_err(req, -err);
+	if (find_option(fs, folder, name, &n))
+		return mount_edit(&fs->mount, n, &absent, now);
+	return temps_unlink(&fs->temps, folder, name) ? -EPERM : 0;
+}
+
+static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, -remove_name(fs_of(req), parent, name));
+}
+
+/* The field NAME of the directory FOLDER, absent or not. */
+static bool find_field(struct fs *fs, fuse_ino_t folder, const char *name, struct node *n)
+{
+	return (!find_node(fs, folder, name, n) || find_option(fs, folder, name, n)) &&
+	       !container_is_directory(fs->mount.container, *n);
+}
+
+/* Write the content of the temporary ID to N. */
+static int replace(struct fs *fs, struct node n, uint64_t id)
+{
+	struct buffer content = { 0 };
+	int err = temps_read(&fs->temps, id, TEMP_SIZE_MAX, 0, &content);
+
+	if (!err)
+		err = files_replace(&fs->files, n, content.bytes, content.size);
+	buffer_free(&content);
+	return err;
 }
 
 /* A temporary that takes the name of a field is a write of its content to it. */
@@ -830,26 +875,19 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      fuse_ino_t new_parent, const char *new_name, unsigned int flags)
 {
 	struct fs *fs = fs_of(req);
-	struct buffer content = { 0 };
 	struct temp_stat temp;
 	struct node n;
-	int err;
+	int err = check_writable(fs, new_parent);
 
-	if (flags || temps_find(&fs->temps, parent, name, &temp) ||
-	    (find_node(fs, new_parent, new_name, &n) &&
-	     !find_option(fs, new_parent, new_name, &n)) ||
-	    container_is_directory(fs->mount.container, n)) {
-		fuse_reply_err(req, EPERM);
-		return;
-	}
-	err = temps_read(&fs->temps, temp.id, TEMP_SIZE_MAX, 0, &content);
+	if (!err && (flags || temps_find(&fs->temps, parent, name, &temp) ||
+		     !find_field(fs, new_parent, new_name, &n)))
+		err = -EPERM;
 	if (!err)
-		err = files_replace(&fs->files, n, content.bytes, content.size);
+		err = replace(fs, n, temp.id);
 	if (!err) {
 		temps_unlink(&fs->temps, parent, name);
 		forget_attributes(fs, node_ino(n));
 	}
-	buffer_free(&content);
 	fuse_reply_err(req, -err);
 }
 

@@ -702,6 +702,16 @@ truncate larger:           =       EROFS   EROFS   EROFS   =       =       =    
 truncate huge:             =       EROFS   EROFS   EROFS   =       =       =       =
 unlink:                    =       EROFS|EPERM EROFS|EPERM EROFS|EPERM =       EROFS|EPERM = \
     = port=EROFS secret=EROFS
+rename to a sibling:       EROFS|EPERM EROFS|EPERM EROFS|EPERM EROFS|EPERM =       EROFS|EPERM = \
+    =       root=EBUSY|EXDEV
+rename to a new name:      EROFS|EPERM EROFS|EPERM EROFS|EPERM EROFS|EPERM =       EROFS|EPERM = \
+    =       root=EBUSY
+rename to a directory:     EROFS|EPERM =       =       =       =       =       =       = \
+    root=EBUSY|EXDEV
+rename NOREPLACE new:      EROFS|EPERM EROFS|EPERM EROFS|EPERM EROFS|EPERM =       EROFS|EPERM = \
+    =       root=EBUSY
+rename EXCHANGE:           EROFS|EPERM EROFS|EPERM EROFS|EPERM EROFS|EPERM =       EROFS|EPERM = \
+    =       root=EBUSY|EXDEV
 utimens now:               EROFS|EPERM EROFS   EROFS   EROFS|EPERM =       =       =       =
 utimens given:             EROFS|EPERM EROFS   EROFS   EROFS|EPERM =       =       =       =
 write end:                 =       =       =       =       =       EIO     =       =
@@ -811,6 +821,19 @@ def follow(*tables):
                 return cell
         return look_up(tables, operation, kind)
     return rule
+
+
+def remounted(operation, kind):
+    """The rule of a mount with -o ro where the kernel was told to let writers in after all.
+
+    What would change something is refused as before, and so is what opens for that. The
+    rest may be answered as elsewhere.
+    """
+    own, read_only = follow(OWNER)(operation, kind), follow(OWNER, READ_ONLY)(operation, kind)
+    opens = operation.startswith("open ") or hasattr(OPERATIONS[operation], "mode")
+    if own in ("EDIT", "LATER") or (opens and own == "OK") or read_only == "-":
+        return read_only
+    return read_only + "|" + own
 
 
 def no_entry(operation, kind):
@@ -1018,11 +1041,12 @@ class Test:
         with open(self.snapshot, "wb") as f:
             f.write(reader.encode(model))
 
-    def mount(self, name, options, kinds, rule, owner=None, others=(), fixed=(), umask=0o077):
+    def mount(self, name, options, kinds, rule, owner=None, others=(), fixed=(), umask=0o077,
+              remount=None):
         """One mount: all operations by its owner, if there is a RULE for him, and by OTHERS.
 
         Each of these is (name, user, rule). FIXED is what reader.compare_mount is to find
-        read-only, UMASK what it is to find of the modes.
+        read-only, UMASK what it is to find of the modes. REMOUNT is done to it first.
         """
         self.sample(bare=kinds is BARE)
         with open(self.snapshot, "rb") as f:
@@ -1039,6 +1063,8 @@ class Test:
                 self.cases += cases
                 self.failures += failures
 
+            if remount:
+                subprocess.run(["mount", "-i", "-o", "remount," + remount, m.root], check=True)
             if rule:
                 run(owner, name, rule, True)
             temporary = os.path.join(m.root, KINDS["temp"][1])
@@ -1077,6 +1103,8 @@ def with_root(test):
     # To root, as its fields are 0400: another owner is told that first.
     test.mount("writeback", ["-owriteback"], WITHOUT_TEMP, follow(OWNER, WRITEBACK),
                fixed=("fields",))
+    test.mount("ro, remounted", ["-oro"], WITHOUT_TEMP, remounted, fixed=("fields", "ram"),
+               remount="rw")
     test.mount("allow_other", ["-oallow_other,umask=022"], WITH_ALL, None, umask=0o022,
                others=[("another user", OTHER_USER, follow(OWNER, UNPRIVILEGED, READER))])
     test.mount("for its owner", [], WITH_ALL, None,
