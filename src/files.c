@@ -176,11 +176,11 @@ int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
  * Text
  */
 
-static void set_truncated(struct file *file, bool truncated)
+static void set_truncated(struct files *f, struct leaf *leaf, bool truncated)
 {
-	pthread_mutex_lock(&file->files->lock);
-	file->leaf->truncated = truncated;
-	pthread_mutex_unlock(&file->files->lock);
+	pthread_mutex_lock(&f->lock);
+	leaf->truncated = truncated;
+	pthread_mutex_unlock(&f->lock);
 }
 
 static int edit_text(struct files *f, struct node n, const struct buffer *text)
@@ -237,7 +237,7 @@ static int write_text(struct file *file, const void *data, size_t n, uint64_t of
 			memcpy(text.bytes + offset, data, n);
 		err = edit_text(file->files, file->leaf->node, &text);
 	}
-	set_truncated(file, false);
+	set_truncated(file->files, file->leaf, false);
 	if (err) {
 		buffer_free(&text);
 		return err;
@@ -267,9 +267,7 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 	if (size == 0) {
 		if (row->kind == STRING)
 			err = edit_text(f, leaf->node, &text);
-		pthread_mutex_lock(&f->lock);
-		leaf->truncated = !err;
-		pthread_mutex_unlock(&f->lock);
+		set_truncated(f, leaf, !err);
 		return err;
 	}
 	if (size > text_max(row))
@@ -280,6 +278,8 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 	text.size = size;
 	err = edit_text(f, leaf->node, &text);
 	buffer_free(&text);
+	if (!err)
+		set_truncated(f, leaf, false);
 	return err;
 }
 
@@ -292,7 +292,7 @@ static int flush_text(struct file *file)
 	/* O_TRUNC without a write leaves a string what it is, for the next one too. */
 	if (!file->truncated || (string && !file->truncate_told))
 		return 0;
-	set_truncated(file, true);
+	set_truncated(file->files, file->leaf, true);
 	if (string) {
 		err = edit_text(file->files, file->leaf->node, &nothing);
 		file->truncate_told = false;
@@ -652,17 +652,42 @@ int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *
 	return err;
 }
 
-int files_replace(struct files *f, struct node n, const void *data, size_t size)
+/* What was begun before the edit that was now made is over: that one came later. */
+static void end_begun(struct files *f, struct leaf *leaf)
 {
-	const struct field *row = container_row(f->mount->container, n);
+	set_truncated(f, leaf, false);
+	end_draft(f, leaf, 0);
+	leaf->emptier = NULL;
+}
+
+static int replace(struct files *f, struct leaf *leaf, const void *data, size_t size)
+{
 	struct buffer text = { .bytes = (uint8_t *)data, .size = size };
 	struct value v = { .bytes = data, .size = size };
 	int err;
 
-	if (row->access == RO)
+	if (text_is_text(leaf->row))
+		return size > text_max(leaf->row) ? -ENAMETOOLONG
+						  : edit_text(f, leaf->node, &text);
+	err = value_check(value_row(leaf->row), &v);
+	return err ? err : mount_edit(f->mount, leaf->node, &v, now());
+}
+
+int files_replace(struct files *f, struct node n, const void *data, size_t size)
+{
+	struct leaf *leaf;
+	int err;
+
+	if (container_row(f->mount->container, n)->access == RO)
 		return -EACCES;
-	if (text_is_text(row))
-		return size > text_max(row) ? -ENAMETOOLONG : edit_text(f, n, &text);
-	err = value_check(value_row(row), &v);
-	return err ? err : mount_edit(f->mount, n, &v, now());
+	leaf = leaf_get(f, n);
+	if (!leaf)
+		return -ENOMEM;
+	pthread_mutex_lock(&leaf->writing);
+	err = replace(f, leaf, data, size);
+	if (!err)
+		end_begun(f, leaf);
+	pthread_mutex_unlock(&leaf->writing);
+	leaf_put(f, leaf);
+	return err;
 }

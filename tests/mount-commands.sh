@@ -368,7 +368,76 @@ saved listeners/1/inet_port 77
 find . | sort >"$tmp/after"
 works diff "$tmp/before" "$tmp/after"
 
-say "# touch"
+say "# a rename ends what others had begun"
+works "$python" - <<'PY'
+import os
+def rename(content, over):
+    fd = os.open("tmpover", os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+    os.write(fd, content)
+    os.close(fd)
+    os.rename("tmpover", over)
+def content(path, want):
+    got = open(path, "rb").read()
+    assert got == want, "%s: %r, not %r" % (path, got, want)
+
+# Bytes that were written before it and not yet saved.
+fd = os.open("vcpu/0", os.O_RDWR)
+os.pwrite(fd, b"draft", 0)
+rename(b"renamed", "vcpu/0")
+content("vcpu/0", b"renamed")
+os.close(fd)
+content("vcpu/0", b"renamed")
+
+# A file that goes on writing changes what was put there.
+fd = os.open("vcpu/0", os.O_RDWR)
+os.pwrite(fd, b"a longer draft", 0)
+rename(b"renamed", "vcpu/0")
+os.pwrite(fd, b"R", 0)
+os.close(fd)
+content("vcpu/0", b"Renamed")
+
+# O_TRUNC.
+fd = os.open("vcpu/0", os.O_WRONLY | os.O_TRUNC)
+rename(b"over", "vcpu/0")
+os.close(fd)
+content("vcpu/0", b"over")
+
+# A refused one ends nothing.
+fd = os.open("com1", os.O_RDWR)
+os.pwrite(fd, b"X", 0)
+try:
+    rename(b"too short", "com1")
+    raise SystemExit("com1 was given another size")
+except OSError:
+    os.unlink("tmpover")
+content("com1", b"X" + bytes((2, 3, 4, 5, 6)))
+os.pwrite(fd, b"\1", 0)
+os.close(fd)
+
+# A truncation: what is appended after it is no longer a new text.
+def append(path, text):
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, text)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+path = "devices/0/backing/path"
+os.truncate(path, 0)
+rename(b"/image\n", path)
+assert append(path, b"2")
+content(path, b"/image\n2\n")
+os.truncate(path, 0)
+os.truncate(path, 2)
+assert append(path, b"3")
+content(path, b"\n\0\n3\n")
+os.truncate("num_cpus", 0)
+rename(b"33\n", "num_cpus")
+assert not append("num_cpus", b"7"), "the text began anew"
+content("num_cpus", b"33\n")
+PY
 works touch -d @1000000000 num_cpus
 same "st_mtime" 1000000000 "$(stat -c %Y num_cpus)"
 before=$(date +%s)

@@ -315,6 +315,7 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 	content.size = size;
 	if (l->text) {
 		err = set_text(l, (char *)content.bytes, size);
+		l->truncated &= err != 0;
 		buffer_free(&content);
 		return err;
 	}
@@ -341,6 +342,13 @@ static void model_close(struct handle *h)
 	l->makers -= h->making;
 	buffer_free(&h->text);
 	*h = (struct handle){ 0 };
+}
+
+/* What was begun before the leaf was replaced or removed. */
+static void model_end_begun(struct leaf *l)
+{
+	l->truncated = l->emptied = false;
+	model_end_draft(l, 0);
 }
 
 /* The bytes of the leaf in the container. */
@@ -654,6 +662,8 @@ static void do_replace(struct world *w, struct input *in)
 		expected = n > l->row->size ? -EFBIG : -EINVAL;
 	else
 		expected = set_value(l, true, data, n);
+	if (!expected)
+		model_end_begun(l);
 	demand(err == expected, "replace gave %d, not %d", err, expected);
 }
 
