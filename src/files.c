@@ -14,6 +14,7 @@ struct leaf {
 	const struct field *row;
 	unsigned users;
 	unsigned makers;       /* files opened to make it */
+	unsigned removals;     /* under WRITING and the lock */
 	pthread_mutex_t writing; /* held over a write and its save */
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
@@ -31,6 +32,7 @@ struct file {
 	struct leaf *leaf;
 	int flags;
 	uint64_t folder;    /* that it is to be made in, or 0 */
+	unsigned removals;  /* of the leaf when it was opened */
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* in the draft: one of its WRITERS */
@@ -501,6 +503,12 @@ static bool is_absent(struct mount *m, struct node n)
 	return absent;
 }
 
+/* What FILE was opened on was removed.  Another may be there by now, which is not FILE's to write. */
+static bool is_removed(const struct file *file)
+{
+	return file->removals != file->leaf->removals;
+}
+
 int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out)
 {
 	struct file *file;
@@ -508,8 +516,6 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	if (((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC) &&
 	    container_row(f->mount->container, n)->access == RO)
 		return -EACCES;
-	if (!folder && is_absent(f->mount, n))
-		return -ENOENT;
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
@@ -522,8 +528,15 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 		return -ENOMEM;
 	}
 	pthread_mutex_lock(&f->lock);
+	file->removals = file->leaf->removals;
 	file->leaf->makers += folder != 0;
 	pthread_mutex_unlock(&f->lock);
+	/* After that, so that no removal is missed. */
+	if (!folder && is_absent(f->mount, n)) {
+		leaf_put(f, file->leaf);
+		free(file);
+		return -ENOENT;
+	}
 	if (flags & O_TRUNC)
 		truncate_at_open(file);
 	*out = file;
@@ -547,8 +560,12 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 	if (n == 0)
 		return 0;
 	pthread_mutex_lock(&file->leaf->writing);
-	err = text_is_text(file->leaf->row) ? write_text(file, data, n, offset)
-					    : write_bytes(file, data, n, offset);
+	if (is_removed(file))
+		err = -ENOENT;
+	else if (text_is_text(file->leaf->row))
+		err = write_text(file, data, n, offset);
+	else
+		err = write_bytes(file, data, n, offset);
 	pthread_mutex_unlock(&file->leaf->writing);
 	return err;
 }
@@ -563,7 +580,7 @@ int file_flush(struct file *file)
 		return 0;
 	pthread_mutex_lock(&leaf->writing);
 	leaf->closed |= leaf->emptier == file;
-	if (file_may_write(file))
+	if (file_may_write(file) && !is_removed(file))
 		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
 	pthread_mutex_unlock(&leaf->writing);
 	return err;
@@ -581,7 +598,7 @@ void file_close(struct file *file)
 		save_emptied(f, leaf);
 	pthread_mutex_unlock(&leaf->writing);
 	pthread_mutex_lock(&f->lock);
-	leaf->makers -= file->folder != 0;
+	leaf->makers -= file->folder && !is_removed(file);
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
 	buffer_free(&file->text);
@@ -610,8 +627,12 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 	if (!leaf)
 		return -ENOMEM;
 	pthread_mutex_lock(&leaf->writing);
-	err = text_is_text(leaf->row) ? truncate_text(f, leaf, file, size)
-				      : truncate_bytes(f, leaf, file, size);
+	if (file && is_removed(file))
+		err = -ENOENT;
+	else if (text_is_text(leaf->row))
+		err = truncate_text(f, leaf, file, size);
+	else
+		err = truncate_bytes(f, leaf, file, size);
 	pthread_mutex_unlock(&leaf->writing);
 	leaf_put(f, leaf);
 	return err;
@@ -687,6 +708,28 @@ int files_replace(struct files *f, struct node n, const void *data, size_t size)
 	err = replace(f, leaf, data, size);
 	if (!err)
 		end_begun(f, leaf);
+	pthread_mutex_unlock(&leaf->writing);
+	leaf_put(f, leaf);
+	return err;
+}
+
+int files_remove(struct files *f, struct node n)
+{
+	const struct value absent = { .absent = true };
+	struct leaf *leaf = leaf_get(f, n);
+	int err;
+
+	if (!leaf)
+		return -ENOMEM;
+	pthread_mutex_lock(&leaf->writing);
+	err = mount_edit(f->mount, n, &absent, now());
+	if (!err) {
+		end_begun(f, leaf);
+		pthread_mutex_lock(&f->lock);
+		leaf->removals++;
+		leaf->makers = 0;
+		pthread_mutex_unlock(&f->lock);
+	}
 	pthread_mutex_unlock(&leaf->writing);
 	leaf_put(f, leaf);
 	return err;

@@ -72,4 +72,7 @@ int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *
 /* Make the content at DATA, as if written in one piece to an empty file, the leaf's. */
 int files_replace(struct files *f, struct node n, const void *data, size_t size);
 
+/* Remove the option N.  Who has it open cannot write to it any more: -ENOENT. */
+int files_remove(struct files *f, struct node n);
+
 #endif

@@ -833,16 +833,13 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 
 static int remove_name(struct fs *fs, fuse_ino_t folder, const char *name)
 {
-	struct value absent = { .absent = true };
-	struct timespec now;
 	struct node n;
 	int err = check_writable(fs, folder);
 
 	if (err)
 		return err;
-	clock_gettime(CLOCK_REALTIME, &now);
 	if (find_option(fs, folder, name, &n))
-		return mount_edit(&fs->mount, n, &absent, now);
+		return files_remove(&fs->files, n);
 	return temps_unlink(&fs->temps, folder, name) ? -EPERM : 0;
 }
 

@@ -298,6 +298,68 @@ value listeners/0/inet_port 19
 works sed -i 's/.*/8080/' listeners/0/inet_port
 value listeners/0/inet_port 8080
 
+say "# an optional file that is removed while it is open"
+works "$python" - <<'PY'
+import errno, os
+secret = bytes(range(32))
+def expect(what, result, call, *arguments):
+    try:
+        call(*arguments)
+        got = "OK"
+    except OSError as e:
+        got = errno.errorcode[e.errno]
+    assert got == result, "%s: expected %s, got %s" % (what, result, got)
+def put(path, content):
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.write(fd, content)
+    os.close(fd)
+def absent(path):
+    assert not os.path.exists(path), path + " is back"
+    folder, name = os.path.split("./" + path)
+    assert name not in os.listdir(folder), path + " is listed"
+
+for path, content in (("listeners/0/inet_port", b"99\n"), ("tsi_token", secret)):
+    # The files: one that is open on what is there, one that makes it.
+    put(path, content)
+    for how in (os.O_RDWR, os.O_RDWR | os.O_TRUNC):
+        old = os.open(path, how)
+        os.unlink(path)
+        expect("write", "ENOENT", os.pwrite, old, content, 0)
+        expect("ftruncate", "ENOENT", os.ftruncate, old, len(content))
+        absent(path)
+        maker = os.open(path, os.O_RDWR | os.O_CREAT)
+        expect("write while it is made", "ENOENT", os.pwrite, old, content, 0)
+        expect("the maker's write", "OK", os.pwrite, maker, content, 0)
+        os.fsync(maker)
+        expect("write once it was made", "ENOENT", os.pwrite, old, content, 0)
+        assert os.pread(old, 100, 0) == content
+        expect("close", "OK", os.close, old)
+        os.unlink(path)
+        expect("the maker's write after that", "ENOENT", os.pwrite, maker, content, 0)
+        absent(path)
+        expect("the maker's close", "OK", os.close, maker)
+        absent(path)
+        put(path, content)
+        assert open(path, "rb").read() == content
+    # Bytes that are not saved yet are removed with the rest.
+    fd = os.open(path, os.O_RDWR)
+    os.pwrite(fd, content, 0)
+    os.unlink(path)
+    assert os.pread(fd, 100, 0) == b""
+    expect("close", "OK", os.close, fd)
+    absent(path)
+    # A truncation too.
+    put(path, content)
+    if path != "tsi_token":
+        os.truncate(path, 0)
+    os.unlink(path)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    os.pwrite(fd, content, 0)
+    os.close(fd)
+    assert open(path, "rb").read() == content
+PY
+works put 8080 listeners/0/inet_port
+
 say "# read-only files"
 for file in mem_size devices/0/mmio/raw devices/0/backing/raw devices/0/backing/type; do
 	kept EACCES "$file" put 1 "$file"

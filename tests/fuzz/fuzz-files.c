@@ -41,6 +41,7 @@ struct leaf {
 	bool refused;    /* the last write */
 	struct buffer draft;
 	unsigned makers;
+	unsigned removals;
 };
 
 /* A view, which shows bytes of the container from OFFSET on. */
@@ -60,6 +61,7 @@ struct handle {
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
 	bool wrote;         /* bytes, in the draft */
+	unsigned removals;  /* of the leaf before it was opened */
 	int lost;           /* why such bytes were not saved; flush is yet to say so */
 };
 
@@ -264,12 +266,17 @@ static int model_save_draft(struct leaf *l)
 	return err;
 }
 
+static bool is_removed(const struct handle *h)
+{
+	return h->removals != h->leaf->removals;
+}
+
 static int model_flush(struct handle *h)
 {
 	struct leaf *l = h->leaf;
 	int err = 0;
 
-	if ((h->flags & O_ACCMODE) == O_RDONLY)
+	if ((h->flags & O_ACCMODE) == O_RDONLY || is_removed(h))
 		return 0;
 	if (!l->text) {
 		if (h->wrote)
@@ -294,6 +301,8 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 
 	if (l->read_only)
 		return -EACCES;
+	if (h && is_removed(h))
+		return -ENOENT;
 	if (l->text && size == 0) {
 		if (h)
 			h->truncated = h->told = true;
@@ -339,7 +348,7 @@ static void model_close(struct handle *h)
 			model_end_draft(l, set_value(l, true, NULL, 0));
 		l->emptied = false;
 	}
-	l->makers -= h->making;
+	l->makers -= h->making && !is_removed(h);
 	buffer_free(&h->text);
 	*h = (struct handle){ 0 };
 }
@@ -551,6 +560,7 @@ static void do_open(struct world *w, struct input *in)
 	h->leaf = l;
 	h->flags = flags;
 	h->making = make;
+	h->removals = l->removals;
 	l->makers += make;
 	h->truncated = flags & O_TRUNC && l->row->kind != BLOB;
 	if (flags & O_TRUNC && l->row->kind == BLOB) {
@@ -576,7 +586,9 @@ static void do_write(struct world *w, struct input *in)
 	data = input_bytes(in, n, &n);
 	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
 	err = file_write(h->file, data, n, offset);
-	if (n > 0) {
+	if (n > 0 && is_removed(h)) {
+		expected = -ENOENT;
+	} else if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
 		h->leaf->refused = expected != 0;
@@ -684,16 +696,19 @@ static void do_touch(struct world *w, struct input *in)
 static void do_remove(struct world *w, struct input *in)
 {
 	struct leaf *l = choose_leaf(w, in);
-	const struct value absent = { .absent = true };
-	const struct timespec when = { 1, 1 };
-
 	int err, expected;
 
-	if (!l->option || !l->present)
+	/* One that is being made can be, too. */
+	if (!l->option || (!l->present && !l->makers))
 		return;
 	note(REMOVE, NULL, l);
 	expected = set_value(l, false, NULL, 0);
-	err = mount_edit(&w->mount, l->node, &absent, when);
+	err = files_remove(&w->files, l->node);
+	if (!err) {
+		model_end_begun(l);
+		l->removals++;
+		l->makers = 0;
+	}
 	demand(err == expected, "remove gave %d, not %d", err, expected);
 }
 
