@@ -500,6 +500,8 @@ rename(b"33\n", "num_cpus")
 assert not append("num_cpus", b"7"), "the text began anew"
 content("num_cpus", b"33\n")
 PY
+
+say "# touch"
 works touch -d @1000000000 num_cpus
 same "st_mtime" 1000000000 "$(stat -c %Y num_cpus)"
 before=$(date +%s)
