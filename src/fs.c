@@ -848,11 +848,17 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	fuse_reply_err(req, -remove_name(fs_of(req), parent, name));
 }
 
-/* The field NAME of the directory FOLDER, absent or not. */
-static bool find_field(struct fs *fs, fuse_ino_t folder, const char *name, struct node *n)
+/* The field NAME of the directory FOLDER, which FLAGS of renameat2(2) let a rename take. */
+static int find_field(struct fs *fs, fuse_ino_t folder, const char *name, unsigned int flags,
+		      struct node *n)
 {
-	return (!find_node(fs, folder, name, n) || find_option(fs, folder, name, n)) &&
-	       !container_is_directory(fs->mount.container, *n);
+	bool there = !find_node(fs, folder, name, n);
+
+	if ((flags & ~(unsigned int)RENAME_NOREPLACE) ||
+	    (!there && !find_option(fs, folder, name, n)) ||
+	    container_is_directory(fs->mount.container, *n))
+		return -EPERM;
+	return there && flags ? -EEXIST : 0;
 }
 
 /* Write the content of the temporary ID to N. */
@@ -876,9 +882,10 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	struct node n;
 	int err = check_writable(fs, new_parent);
 
-	if (!err && (flags || temps_find(&fs->temps, parent, name, &temp) ||
-		     !find_field(fs, new_parent, new_name, &n)))
+	if (!err && temps_find(&fs->temps, parent, name, &temp))
 		err = -EPERM;
+	if (!err)
+		err = find_field(fs, new_parent, new_name, flags, &n);
 	if (!err)
 		err = replace(fs, n, temp.id);
 	if (!err) {

@@ -430,6 +430,49 @@ saved listeners/1/inet_port 77
 find . | sort >"$tmp/after"
 works diff "$tmp/before" "$tmp/after"
 
+say "# mv to a name that is not there"
+# It first asks for a rename that replaces nothing.
+temporary() {
+	made=$(mktemp "${1}tmpXXXXXX")
+	cat >"$made"
+}
+renameat2() {
+	"$python" -c 'import ctypes, os, sys
+old, new, flags = sys.argv[1:]
+if ctypes.CDLL(None, use_errno=True).renameat2(-100, old.encode(), -100, new.encode(), int(flags)):
+    sys.exit(os.strerror(ctypes.get_errno()))' "$@"
+}
+works rm listeners/1/inet_port
+for option in -f -n; do
+	temporary listeners/1/ <<<78
+	works mv $option "$made" listeners/1/inet_port
+	value listeners/1/inet_port 78
+	saved listeners/1/inet_port 78
+	works rm listeners/1/inet_port
+done
+temporary listeners/1/ <<<79
+for flags in 2 4; do # RENAME_EXCHANGE RENAME_WHITEOUT
+	expect_errno 'EPERM|ENOENT|EINVAL' renameat2 "$made" listeners/1/inet_port $flags
+done
+expect_errno EPERM renameat2 "$made" listeners/1/other 1
+gone listeners/1/inet_port
+works renameat2 "$made" listeners/1/inet_port 1
+value listeners/1/inet_port 79
+temporary listeners/1/ <<<80
+expect_errno EEXIST renameat2 "$made" listeners/1/inet_port 1
+value listeners/1/inet_port 79
+works mv "$made" listeners/1/inet_port
+value listeners/1/inet_port 80
+works rm listeners/1/inet_port
+temporary listeners/1/ <<<junk
+expect_errno EINVAL renameat2 "$made" listeners/1/inet_port 1
+gone listeners/1/inet_port
+works mv "$made" devices/0/backing/path
+value devices/0/backing/path junk
+works put 77 listeners/1/inet_port
+find . | sort >"$tmp/after"
+works diff "$tmp/before" "$tmp/after"
+
 say "# a rename ends what others had begun"
 works "$python" - <<'PY'
 import os
