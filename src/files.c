@@ -543,9 +543,14 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	return 0;
 }
 
-bool file_may_write(const struct file *file)
+static bool may_write(const struct file *file)
 {
 	return (file->flags & O_ACCMODE) != O_RDONLY;
+}
+
+bool file_may_change(const struct file *file)
+{
+	return may_write(file) || file->flags & O_TRUNC;
 }
 
 uint64_t file_folder(const struct file *file)
@@ -576,11 +581,11 @@ int file_flush(struct file *file)
 	int err = 0;
 
 	/* Who only reads does not wait for another's save. */
-	if (!file_may_write(file) && !(file->flags & O_TRUNC))
+	if (!file_may_change(file))
 		return 0;
 	pthread_mutex_lock(&leaf->writing);
 	leaf->closed |= leaf->emptier == file;
-	if (file_may_write(file) && !is_removed(file))
+	if (may_write(file) && !is_removed(file))
 		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
 	pthread_mutex_unlock(&leaf->writing);
 	return err;

@@ -34,8 +34,8 @@ void files_destroy(struct files *f);
  */
 int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out);
 
-/* Whether FILE was opened for writing. */
-bool file_may_write(const struct file *file);
+/* Whether what the leaf shows may change by FILE: it was opened for writing, or with O_TRUNC. */
+bool file_may_change(const struct file *file);
 
 /* The folder that FILE was opened with. */
 uint64_t file_folder(const struct file *file);

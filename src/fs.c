@@ -435,9 +435,10 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void close_leaf(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	fuse_ino_t folder = file_folder(handle(fi));
+	bool changes = file_may_change(handle(fi)); /* FI's flags have lost O_TRUNC */
 
 	file_close(handle(fi));
-	if (may_write(fi))
+	if (changes)
 		forget_attributes(fs, ino);
 	/* What was to be made is not there if nothing was written. */
 	if (folder)
@@ -559,7 +560,7 @@ static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
 	 * What was truncated is now, and a draft that could not be saved is not any
 	 * more.  FI has no flags here.
 	 */
-	if (handle(fi) && file_may_write(handle(fi)))
+	if (handle(fi) && file_may_change(handle(fi)))
 		forget_attributes(fs, ino);
 	return err;
 }

@@ -213,6 +213,15 @@ for blob in intc vcpu/0 $backing/dax_state; do
 	works truncate -s 0 "$blob"
 	bytes "$blob" ''
 done
+# O_TRUNC without the right to write: the size that is told in between does not stay.
+works put 'some bytes' vcpu/0
+works "$python" -c 'import os
+fd = os.open("vcpu/0", os.O_RDONLY | os.O_TRUNC)
+os.fstat(fd)
+os.close(fd)'
+works wait_until 10 is_empty_in_snapshot vcpu/0
+has_size() { [ "$(stat -c %s "$2")" = "$1" ]; }
+works wait_until 5 has_size 0 vcpu/0
 works truncate -s 16M intc
 same "largest blob" 16777216 "$(stat -c %s intc)"
 expect_errno EFBIG append x intc
