@@ -497,12 +497,29 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 	buffer_free(&out);
 }
 
+/* Write page by page: how many of the SIZE bytes RAM's limit lets in. */
+static size_t write_pages(struct ram *ram, const char *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0, piece;
+
+	while (done < size) {
+		piece = RAM_PAGE - (offset + done) % RAM_PAGE;
+		if (piece > size - done)
+			piece = size - done;
+		if (ram_write(ram, bytes + done, piece, offset + done))
+			break;
+		done += piece;
+	}
+	return done;
+}
+
 /*
  * Write what fits: RAM does not grow.  A kernel that keeps writes back has told the
  * program that it did, and believes so for good: it is to tell of an error after
  * all, and RAM is another file from now on.
  */
-static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset)
+static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset,
+		     const struct fuse_file_info *fi)
 {
 	struct ram *ram = fs->mount.ram;
 	uint64_t room = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
@@ -514,6 +531,11 @@ static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t of
 	if (!fits)
 		*size = room;
 	err = ram_write(ram, bytes, *size, offset);
+	/* A part is stored, which a program is told; of a page that it keeps the kernel isn't. */
+	if (err == -ENOSPC && !fi->writepage) {
+		*size = write_pages(ram, bytes, *size, offset);
+		return *size ? 0 : err;
+	}
 	if (fits || !fs->writeback)
 		return err;
 	fs->ram_renewals++;
@@ -538,7 +560,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	int err;
 
 	if (is_ram(ino))
-		err = write_ram(fs, bytes, &size, (uint64_t)offset);
+		err = write_ram(fs, bytes, &size, (uint64_t)offset, fi);
 	else if (is_temp(ino))
 		err = temps_write(&fs->temps, temp_id(ino), bytes, size, (uint64_t)offset);
 	else

@@ -610,6 +610,32 @@ mnt=$tmp/mnt2 unmount
 daemon=$first
 unmount
 
+say "# a write to ram that the limit cuts short"
+mount_snap -o scratch,ram_limit=64K "$snap"
+works "$python" - "$mnt/ram" <<'PY'
+import errno, mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+old = os.pread(fd, 1 << 17, 0)
+new = b"x" * (1 << 17)
+n = os.pwrite(fd, new, 10)
+assert n == 65536 - 10, "%d bytes were written" % n
+assert os.pread(fd, 1 << 17, 0) == old[:10] + new[:n] + old[65536:]
+try:
+    os.pwrite(fd, new[n:], 65536)
+    raise SystemExit("more was written than the limit lets")
+except OSError as e:
+    assert e.errno == errno.ENOSPC
+# What a mapping stores is stored or an error: nobody is told of a count.
+with mmap.mmap(fd, 1 << 17) as m:
+    m[65536 - 4096:65536 + 4096] = b"y" * 8192
+    try:
+        m.flush()
+        raise SystemExit("a store that is lost was flushed")
+    except OSError:
+        pass
+PY
+unmount
+
 say "# a save that fails"
 sample "$snap"
 mount_snap "$snap"
