@@ -503,7 +503,7 @@ static bool is_absent(struct mount *m, struct node n)
 	return absent;
 }
 
-/* What FILE was opened on was removed.  Another may be there by now, which is not FILE's to write. */
+/* What FILE was opened on was removed: if another is there by now, it is not FILE's to write. */
 static bool is_removed(const struct file *file)
 {
 	return file->removals != file->leaf->removals;
