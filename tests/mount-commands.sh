@@ -308,16 +308,10 @@ works sed -i 's/.*/8080/' listeners/0/inet_port
 value listeners/0/inet_port 8080
 
 say "# an optional file that is removed while it is open"
-works "$python" - <<'PY'
-import errno, os
+works env PYTHONPATH="$tests" "$python" -B - <<'PY'
+import os
+from mounted import expect
 secret = bytes(range(32))
-def expect(what, result, call, *arguments):
-    try:
-        call(*arguments)
-        got = "OK"
-    except OSError as e:
-        got = errno.errorcode[e.errno]
-    assert got == result, "%s: expected %s, got %s" % (what, result, got)
 def put(path, content):
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.write(fd, content)
@@ -640,19 +634,13 @@ say "# a save that fails"
 sample "$snap"
 mount_snap "$snap"
 cd "$mnt"
-works "$python" - "$snap" <<'PY'
-import errno, os, sys
+works env PYTHONPATH="$tests" "$python" -B - "$snap" <<'PY'
+import os, sys
+from mounted import expect
 old = open("vcpu/0", "rb").read()
 was = os.stat(sys.argv[1])
 def fails(): os.utime(sys.argv[1], (1, 1))
 def works(): os.utime(sys.argv[1], ns=(was.st_atime_ns, was.st_mtime_ns))
-def expect(what, result, call, *arguments):
-    try:
-        call(*arguments)
-        got = "OK"
-    except OSError as e:
-        got = errno.errorcode[e.errno]
-    assert got == result, "%s: expected %s, got %s" % (what, result, got)
 def writers():
     fds = [os.open("vcpu/0", os.O_WRONLY) for _ in range(3)]
     os.pwrite(fds[0], b"AAAA", 0)

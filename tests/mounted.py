@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Shared by the tests in Python: a mount of a snapshot, what a test needs, how a case fails."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -16,6 +17,16 @@ class Failed(Exception):
 def require(condition, text):
     if not condition:
         raise Failed(text)
+
+
+def expect(what, result, call, *arguments):
+    """CALL gives the error of the name RESULT, or none: OK."""
+    try:
+        call(*arguments)
+        got = "OK"
+    except OSError as e:
+        got = errno.errorcode[e.errno]
+    require(got == result, "%s: expected %s, got %s" % (what, result, got))
 
 
 def lacking(what):
