@@ -128,6 +128,29 @@ ended 1
 same "the snapshot" "$before" "$(sum "$snap")"
 same "files" "snap snap2" "$(names snap)"
 
+say "# smsnap dump that begins in the middle of a save"
+# It has seen no journal yet when the save begins, and has read when that ends.
+strace -o "$tmp/trace" -e trace=openat,pread64 "$SMSNAP" dump "$snap" >"$tmp/out"
+opens=$(grep -c ^openat <(sed "\\|\"$snap\"|q" "$tmp/trace"))
+reads=$(grep -c ^pread64 <(sed "\\|\"$snap\"|q" "$tmp/trace") || true)
+rm "$tmp/trace"
+strace -o "$tmp/trace" -e trace=openat,newfstatat,pread64 -e inject=openat:delay_enter=2000000:when="$opens" \
+	-e inject=pread64:delay_enter=4000000:when=$((reads + 1)) "$SMSNAP" dump "$snap" >"$tmp/out2" 2>"$tmp/err" &
+tracer=$!
+until_trace 'snap.smfs-new'
+: >"$snap.smfs-undo"
+exec {writer}<"$snap"
+flock "$writer"
+until_trace "openat.*\"$snap\".* = [0-9]"
+# It looks again, or reads, which takes longer.
+looked_again() { [ "$(grep -c smfs-undo "$tmp/trace")" -ge 2 ]; }
+wait_until 1 looked_again || true
+rm "$snap.smfs-undo"
+exec {writer}<&-
+ended 0
+same "what it printed" "$(cat "$tmp/out")" "$(cat "$tmp/out2")"
+[ "$(grep -c "openat.*\"$snap\"" "$tmp/trace")" -ge 2 ] || fail "it trusts what it read while a save was under way"
+
 say "# what is left of a save is removed durably"
 touch "$snap.smfs-new"
 strace -o "$tmp/trace" -e trace=unlinkat,fsync "$SMSNAP" dump "$snap" >"$tmp/out"
@@ -137,4 +160,4 @@ say "# JSON that has a member twice, of very many"
 "$python" -c 'print("{%s,\"x\":0,\"x\":1}" % ",".join("\"%d\":0" % i for i in range(200000)))' >"$tmp/twice"
 expect_status 1 "$SMSNAP" build "$tmp/twice" -o "$tmp/never"
 one_line "an object has a member twice"
-finish 40
+finish 42
