@@ -67,7 +67,8 @@ int beside_create_new(const struct beside *b, const char *name, struct error *e)
 static bool is_locked(const struct beside *b, const char *name)
 {
 	int fd = openat(b->folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	bool locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	/* Shared: two that look at once are not in each other's way. */
+	bool locked = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
 	if (fd >= 0)
 		close(fd);
@@ -82,7 +83,7 @@ int beside_create(const struct beside *b, const char *name, struct error *e)
 		return fd;
 	if (is_locked(b, name))
 		return error_set(e, EBUSY, "another program is saving here: it has %s locked", name);
-	if (unlinkat(b->folder, name, 0) < 0)
+	if (unlinkat(b->folder, name, 0) < 0 && errno != ENOENT)
 		return refuse(name, errno, e);
 	fd = beside_create_new(b, name, e);
 	return fd == -EEXIST ? refuse(name, EEXIST, e) : fd;

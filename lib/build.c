@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "locked.h"
 #include "save.h"
 
 static int fill(int fd, const struct build_parts *p)
@@ -45,10 +44,7 @@ static int open_old(const char *path, mode_t *mode, struct error *e)
 
 	umask(mask);
 	*mode = 0666 & ~mask;
-	err = save_recover(path, e);
-	if (err < 0)
-		return err;
-	fd = open_locked(path, O_RDONLY, LOCK_EX, e);
+	fd = save_open_locked(path, O_RDONLY, LOCK_EX, NULL, e);
 	if (fd >= 0 && fstat(fd, &st) < 0) {
 		err = error_set(e, errno, "%s", strerror(errno));
 		close(fd);

@@ -43,7 +43,8 @@ int open_plain(const char *path, int flags, struct error *e)
 		return error_set(e, errno, "cannot be written: %s; use -o ro, scratch or output=FILE",
 				 strerror(errno));
 	if (fd < 0)
-		return error_set(e, errno, "%s", strerror(errno));
+		return error_set(e, errno, "%s",
+				 errno == ELOOP ? "a symbolic link that leads nowhere" : strerror(errno));
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return error_set(e, EINVAL, "not a regular file");
@@ -67,6 +68,11 @@ int open_locked(const char *path, int flags, int lock, struct error *e)
 		if (!err && names_file(AT_FDCWD, path, fd))
 			return fd;
 		close(fd);
+		if (err == -EBADF && (flags & O_ACCMODE) == O_RDONLY) {
+			/* NFS locks exclusively only what is open for writing too. */
+			flags |= O_RDWR;
+			continue;
+		}
 		if (err == -EWOULDBLOCK)
 			return error_set(e, EBUSY, "in use by a mount; unmount that first");
 		if (err)

@@ -9,6 +9,7 @@
 
 #include "io.h"
 #include "journal.h"
+#include "locked.h"
 
 /* RAM that has to move goes to a multiple of this, which every page size divides. */
 enum { TAIL_ALIGNMENT = 65536 };
@@ -158,6 +159,13 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	return err;
 }
 
+static bool is_regular(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 /* Durably: it may be a journal that was taken away, and must not have its name again. */
 static int remove_new(const struct beside *b, struct error *e)
 {
@@ -183,7 +191,8 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	/* Who may only read can still see whether somebody is saving it. */
 	if (fd < 0 && undone)
 		fd = open(path, O_RDONLY | flags);
-	if (fd >= 0 && (flock(fd, LOCK_EX | LOCK_NB) < 0 || !names_file(AT_FDCWD, path, fd))) {
+	if (fd >= 0 && (!is_regular(fd) || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+			!names_file(AT_FDCWD, path, fd))) {
 		/* Locked by who is saving it, or not the file of this name any more: not ours to mend. */
 		close(fd);
 		return 0;
@@ -201,6 +210,9 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	return err ? err : undone;
 }
 
+const char save_undone[] =
+	"a save was interrupted: it has been undone, the snapshot is as before it";
+
 int save_recover(const char *path, struct error *e)
 {
 	char name[NAME_MAX + 1];
@@ -215,4 +227,38 @@ int save_recover(const char *path, struct error *e)
 		err = undo(path, &b, e);
 	beside_close(&b);
 	return err;
+}
+
+bool save_has_journal(const char *path)
+{
+	struct beside b;
+	bool found;
+
+	if (beside_open(path, &b, NULL))
+		return false;
+	found = journal_exists(&b);
+	beside_close(&b);
+	return found;
+}
+
+int save_open_locked(const char *path, int flags, int lock, void (*tell)(const char *text),
+		     struct error *e)
+{
+	int tries, err, fd;
+
+	for (tries = 0;; tries++) {
+		err = save_recover(path, e);
+		if (err < 0)
+			return err;
+		if (err > 0 && tell)
+			tell(save_undone);
+		fd = open_locked(path, flags, lock, e);
+		/* Whoever had it locked when it was to be recovered may have died since. */
+		if (fd < 0 || !save_has_journal(path))
+			return fd;
+		close(fd);
+		if (tries == LOCK_TRIES)
+			return error_set(e, EBUSY, "a save was interrupted and can't be undone while others have the snapshot open");
+		pause_briefly();
+	}
 }

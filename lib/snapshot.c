@@ -72,26 +72,28 @@ static int read_container(int fd, uint64_t offset, uint64_t file_size, struct co
  * Have what is to be replaced by the first save locked, and no unfinished save of it
  * left: it may be a snapshot that somebody has mounted.
  */
-static int lock_target(struct snapshot *s, struct error *e)
+static int lock_target(struct snapshot *s, void (*tell)(const char *text), struct error *e)
 {
-	int err, fd;
+	int fd;
 
 	if (s->fd_is_target || (s->target_fd >= 0 && names_file(AT_FDCWD, s->target, s->target_fd)))
 		return 0;
+	if (names_file(AT_FDCWD, s->target, s->fd))
+		return error_set(e, EINVAL, "is the snapshot itself");
+	if (s->ram_fd >= 0 && names_file(AT_FDCWD, s->target, s->ram_fd))
+		return error_set(e, EINVAL, "is the file that RAM is in");
 	if (s->target_fd >= 0)
 		close(s->target_fd);
 	s->target_fd = -1;
-	err = save_recover(s->target, e);
-	if (err < 0)
-		return err;
-	fd = open_locked(s->target, O_RDONLY, LOCK_EX, e);
+	fd = save_open_locked(s->target, O_RDONLY, LOCK_EX, tell, e);
 	if (fd >= 0)
 		s->target_fd = fd;
 	return fd < 0 && fd != -ENOENT ? fd : 0;
 }
 
 /* The path that OUTPUT means: its folder must be there, the file need not. */
-static int resolve_output(struct snapshot *s, const char *output, struct error *e)
+static int resolve_output(struct snapshot *s, const char *output,
+			  void (*tell)(const char *text), struct error *e)
 {
 	const char *slash = strrchr(output, '/');
 	char folder[PATH_MAX];
@@ -109,11 +111,7 @@ static int resolve_output(struct snapshot *s, const char *output, struct error *
 	}
 	if (!s->target)
 		return error_set(e, errno, "output %s: %s", output, strerror(errno));
-	if (names_file(AT_FDCWD, s->target, s->fd))
-		return error_set(e, EINVAL, "output %s: is the snapshot itself", output);
-	if (s->ram_fd >= 0 && names_file(AT_FDCWD, s->target, s->ram_fd))
-		return error_set(e, EINVAL, "output %s: is the file that RAM is in", output);
-	err = lock_target(s, e);
+	err = lock_target(s, tell, e);
 	return err ? error_prefix(e, -err, "output %s", output) : 0;
 }
 
@@ -161,42 +159,22 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 			&s->ram, e);
 }
 
-static bool has_journal(const char *path)
-{
-	struct beside b;
-	bool found;
-
-	if (beside_open(path, &b, NULL))
-		return false;
-	found = journal_exists(&b);
-	beside_close(&b);
-	return found;
-}
-
 /* Open and lock the snapshot as the options ask, with no unfinished save in it. */
 static int open_recovered(struct snapshot *s, const struct snapshot_options *options,
 			  struct error *e)
 {
 	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
-	int tries, err, fd;
+	int err;
 
-	for (tries = 0;; tries++) {
-		err = save_recover(s->path, e);
-		if (err < 0)
-			return err;
-		if (err > 0 && options->tell)
-			options->tell("a save was interrupted: it has been undone, the snapshot is as before it");
-		if (options->access == SNAPSHOT_LOOK)
-			return open_plain(s->path, O_RDONLY, e);
-		fd = open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH, e);
-		/* Somebody had it locked when it was to be recovered, and not any more. */
-		if (fd < 0 || !has_journal(s->path))
-			return fd;
-		close(fd);
-		if (tries == LOCK_TRIES)
-			return error_set(e, EBUSY, "a save was interrupted and can't be undone while others have the snapshot open");
-		pause_briefly();
-	}
+	if (options->access != SNAPSHOT_LOOK)
+		return save_open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH,
+					options->tell, e);
+	err = save_recover(s->path, e);
+	if (err < 0)
+		return err;
+	if (err > 0 && options->tell)
+		options->tell(save_undone);
+	return open_plain(s->path, O_RDONLY, e);
 }
 
 static int open_file(struct snapshot *s, const struct snapshot_options *options,
@@ -212,7 +190,7 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	if (err)
 		return error_set(e, -err, "%s", strerror(-err));
 	/* One that is under way may have set the file's time already, and write on. */
-	s->identity_known = options->access != SNAPSHOT_LOOK || !has_journal(s->path);
+	s->identity_known = options->access != SNAPSHOT_LOOK || !save_has_journal(s->path);
 	if (!s->identity_known)
 		return error_set(e, EBUSY, "%s", unfinished);
 	if (fstat(s->fd, &s->st) < 0)
@@ -223,7 +201,7 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	if (options->ram_file)
 		err = open_ram_file(s, options->ram_file, &ram_len, e);
 	if (!err && options->output) {
-		err = resolve_output(s, options->output, e);
+		err = resolve_output(s, options->output, options->tell, e);
 	} else if (!err) {
 		s->fd_is_target = true;
 		s->target = strdup(s->path);
@@ -244,7 +222,7 @@ static bool is_settled(const struct snapshot *s)
 
 	if (s->fd < 0)
 		return true; /* it failed for another reason */
-	return s->identity_known && !has_journal(s->path) && !identity_get(s->fd, &now) &&
+	return s->identity_known && !save_has_journal(s->path) && !identity_get(s->fd, &now) &&
 	       identity_equal(&now, &s->identity) && names_file(AT_FDCWD, s->path, s->fd);
 }
 
@@ -412,7 +390,7 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 		buffer_free(&container);
 		return error_set(e, ENOMEM, "%s: out of memory", s->target);
 	}
-	err = lock_target(s, e);
+	err = lock_target(s, NULL, e);
 	if (err) {
 		buffer_free(&container);
 		return error_prefix(e, -err, "%s", s->target);

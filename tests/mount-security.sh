@@ -32,6 +32,7 @@ interrupted() {
 	[ -e "$memory/snap.smfs-undo" ] || fail "no journal was left"
 }
 
+held_locked() { ! flock -n -s "$memory/snap" true; }
 refuses_journal() {
 	local before
 	before=$(sum "$memory/snap")
@@ -100,6 +101,34 @@ one_line "snap: a save was interrupted and can't be undone while others have the
 same "the snapshot" "$before" "$(sum "$memory/snap")"
 exec {locked}<&-
 undoes_journal
+
+# Whoever replaces it waits for who has it locked, and undoes what that one did not.
+tried_twice() { [ "$(grep -s EAGAIN "$tmp/trace" | wc -l)" -ge 3 ]; }
+replaces() {
+	interrupted
+	flock -F "$memory/snap" sleep 100 &
+	local holder=$! waiting
+	wait_until 20 held_locked || fail "it is not locked"
+	rm -f "$tmp/trace"
+	strace -o "$tmp/trace" -e trace=flock "$@" 2>"$tmp/err" &
+	waiting=$!
+	wait_until 20 tried_twice || fail "$1 does not wait: $(cat "$tmp/err")"
+	kill "$holder"
+	wait "$waiting" || fail "$1: $(cat "$tmp/err")"
+	same "what $1 left" "" "$(find "$memory" -name "*.smfs-*")"
+}
+sample "$tmp/source"
+"$SMSNAP" dump "$tmp/source" >"$tmp/json"
+tail -c 1048576 "$tmp/source" >"$tmp/ram"
+replaces "$SMSNAP" build "$tmp/json" -o "$memory/snap" --ram "$tmp/ram"
+same "the snapshot" "$(sum "$tmp/source")" "$(sum "$memory/snap")"
+replaces "$SMFS" -o output="$memory/snap" "$tmp/source" "$mnt"
+daemon=$(pgrep -f -- " $mnt\$")
+is_child=
+echo 7 >"$mnt/num_cpus"
+echo 8 >"$mnt/num_cpus"
+unmount
+same "num_cpus" 8 "$(reader get "$memory/snap" num_cpus)"
 
 # Two programs find it, and one is quicker.
 interrupted
