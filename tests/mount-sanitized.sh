@@ -14,7 +14,7 @@ reports=$tmp/reports
 mkdir "$reports"
 export ASAN_OPTIONS=log_path=$reports/asan:detect_stack_use_after_return=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-export TSAN_OPTIONS=log_path=$reports/tsan:second_deadlock_stack=1
+export TSAN_OPTIONS=log_path=$reports/tsan:second_deadlock_stack=1:suppressions=$tests/tsan.supp
 # A sanitizer keeps what was freed.
 export SMFS_LOAD_MEMORY=no
 

@@ -173,6 +173,14 @@ echo >>"$memory/snap"
 detach "$mnt"
 if wait "$daemon"; then fail "it says that all went well"; fi
 matches "what it said" "is kept beside the snapshot, as snap.smfs-recovered.2\$" "$(tail -n 1 "$tmp/daemon.err")"
+for n in $(seq 3 99); do touch "$memory/snap.smfs-recovered.$n"; done
+sample "$memory/snap"
+mount_fg -o save=sync "$memory/snap"
+echo 12 >"$mnt/num_cpus"
+echo >>"$memory/snap"
+detach "$mnt"
+if wait "$daemon"; then fail "it says that all went well"; fi
+matches "what it said" "the edits are lost: snap.smfs-recovered.99: there are 100 of them" "$(tail -n 1 "$tmp/daemon.err")"
 same "num_cpus kept" "10 11" "$(for n in 1 2; do reader get "$memory/snap.smfs-recovered.$n" num_cpus; done | xargs)"
 
 # ---- messages -----------------------------------------------------------------

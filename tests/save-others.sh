@@ -60,6 +60,21 @@ one_line "target: in use by a mount"
 unmount
 same "what was saved" 7 "$(num_cpus "$tmp/target")"
 
+say "# output= a file that somebody takes away, and one that is never written"
+sample "$tmp/target"
+before=$(sum "$tmp/target")
+mount_snap -o output="$tmp/target" "$snap"
+unmount
+same "a target that was not needed" "$before" "$(sum "$tmp/target")"
+mount_snap -o output="$tmp/target" "$snap"
+mv "$tmp/target" "$tmp/away"
+sample "$tmp/target"
+put 9 "$mnt/num_cpus"
+unmount
+same "what was taken away" "$before" "$(sum "$tmp/away")"
+same "what was saved" 9 "$(num_cpus "$tmp/target")"
+rm "$tmp/away"
+
 say "# one output= of two mounts"
 sample "$tmp/snap2"
 mount_snap -o output="$tmp/both" "$snap"
@@ -101,9 +116,16 @@ say "# a file that is not to be written"
 program=smfs
 expect_status 1 "$SMFS" -o ram="$snap",ram_offset=65536 "$snap" "$mnt"
 one_line "ram $snap: is the snapshot itself"
-head -c 65536 "$snap" >"$tmp/state"
+"$SMSNAP" build "$tmp/json" -o "$tmp/state"
 expect_status 1 "$SMFS" -o ram="$tmp/ram",output="$tmp/ram" "$tmp/state" "$mnt"
 one_line "output $tmp/ram: is the file that RAM is in"
+before=$(sum "$tmp/ram")
+mount_snap -o ram="$tmp/ram",output="$tmp/new" "$tmp/state"
+put 3 "$mnt/num_cpus"
+same "RAM" "$before" "$(sum "$mnt/ram")"
+unmount
+same "what was saved" 3 "$("$SMSNAP" dump "$tmp/new" | jq .num_cpus)"
+same "the file that RAM is in" "$before" "$(sum "$tmp/ram")"
 
 say "# smsnap build over what a mount has just replaced"
 program=smsnap
@@ -127,6 +149,12 @@ truncate -s 4096 "$tmp/ram"
 ended 1
 same "the snapshot" "$before" "$(sum "$snap")"
 same "files" "snap snap2" "$(names snap)"
+
+say "# smsnap build of RAM that is one hole"
+truncate -s 0 "$tmp/ram"
+truncate -s 1048576 "$tmp/ram"
+expect_status 0 "$SMSNAP" build "$tmp/json33" -o "$snap" --ram "$tmp/ram"
+same "RAM" "$(sum "$tmp/ram")" "$(tail -c 1048576 "$snap" | sha256sum | cut -d' ' -f1)"
 
 say "# smsnap dump that begins in the middle of a save"
 # It has seen no journal yet when the save begins, and has read when that ends.
@@ -160,4 +188,4 @@ say "# JSON that has a member twice, of very many"
 "$python" -c 'print("{%s,\"x\":0,\"x\":1}" % ",".join("\"%d\":0" % i for i in range(200000)))' >"$tmp/twice"
 expect_status 1 "$SMSNAP" build "$tmp/twice" -o "$tmp/never"
 one_line "an object has a member twice"
-finish 42
+finish 50
