@@ -103,13 +103,13 @@ exec {locked}<&-
 undoes_journal
 
 # Whoever replaces it waits for who has it locked, and undoes what that one did not.
-tried_twice() { [ "$(grep -s EAGAIN "$tmp/trace" | wc -l)" -ge 3 ]; }
+tried_twice() { [ "$(grep -c EAGAIN "$tmp/trace")" -ge 3 ]; }
 replaces() {
 	interrupted
 	flock -F "$memory/snap" sleep 100 &
 	local holder=$! waiting
 	wait_until 20 held_locked || fail "it is not locked"
-	rm -f "$tmp/trace"
+	: >"$tmp/trace"
 	strace -o "$tmp/trace" -e trace=flock "$@" 2>"$tmp/err" &
 	waiting=$!
 	wait_until 20 tried_twice || fail "$1 does not wait: $(cat "$tmp/err")"

@@ -117,10 +117,10 @@ program=smfs
 expect_status 1 "$SMFS" -o ram="$snap",ram_offset=65536 "$snap" "$mnt"
 one_line "ram $snap: is the snapshot itself"
 "$SMSNAP" build "$tmp/json" -o "$tmp/state"
-expect_status 1 "$SMFS" -o ram="$tmp/ram",output="$tmp/ram" "$tmp/state" "$mnt"
+expect_status 1 "$SMFS" -o "ram=$tmp/ram,output=$tmp/ram" "$tmp/state" "$mnt"
 one_line "output $tmp/ram: is the file that RAM is in"
 before=$(sum "$tmp/ram")
-mount_snap -o ram="$tmp/ram",output="$tmp/new" "$tmp/state"
+mount_snap -o "ram=$tmp/ram,output=$tmp/new" "$tmp/state"
 put 3 "$mnt/num_cpus"
 same "RAM" "$before" "$(sum "$mnt/ram")"
 unmount
