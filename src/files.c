@@ -597,11 +597,17 @@ void file_close(struct file *file)
 	struct leaf *leaf = file->leaf;
 
 	file_flush(file);
-	pthread_mutex_lock(&leaf->writing);
-	/* Whoever truncates and closes after FILE may still write. */
-	if (leaf->emptier == file)
-		save_emptied(f, leaf);
-	pthread_mutex_unlock(&leaf->writing);
+	/*
+	 * Only then: the kernel has few releases under way at once, and those of readers
+	 * that wait for a save hold up all others.
+	 */
+	if (file->flags & O_TRUNC) {
+		pthread_mutex_lock(&leaf->writing);
+		/* Whoever truncates and closes after FILE may still write. */
+		if (leaf->emptier == file)
+			save_emptied(f, leaf);
+		pthread_mutex_unlock(&leaf->writing);
+	}
 	pthread_mutex_lock(&f->lock);
 	leaf->makers -= file->folder && !is_removed(file);
 	pthread_mutex_unlock(&f->lock);
