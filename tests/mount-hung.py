@@ -8,6 +8,7 @@ be listed and read; once it is thawed all of them succeed, and are saved.
 """
 
 import concurrent.futures
+import errno
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import reader  # noqa: E402
 from mounted import Mount, require_fuse  # noqa: E402
 
 EDITS = 40
+TEMPS_MAX = 64
 DEADLINE = 20
 WRITE = "1 "  # the number of write(2) on x86-64
 
@@ -51,6 +53,18 @@ def wait_for(what, condition):
         time.sleep(0.01)
 
 
+def can_make(path):
+    """A temporary, which is over at once."""
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR))
+    except OSError as e:
+        if e.errno != errno.ENOSPC:
+            raise
+        return False
+    os.unlink(path)
+    return True
+
+
 def others(m):
     """What does not wait for the disk."""
     files = [os.path.join(folder, name)
@@ -64,6 +78,9 @@ def others(m):
     # To write RAM is an edit of nothing on the disk.
     with open(m.path("ram"), "r+b") as f:
         f.write(b"w")
+    # One after another: none lives on because what was read above is closed only later.
+    for k in range(2 * TEMPS_MAX):
+        wait_for("a temporary", lambda: can_make(m.path("listeners/0/.%d" % k)))
     return len(files)
 
 
