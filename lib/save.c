@@ -210,10 +210,7 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	return err ? err : undone;
 }
 
-const char save_undone[] =
-	"a save was interrupted: it has been undone, the snapshot is as before it";
-
-int save_recover(const char *path, struct error *e)
+int save_recover(const char *path, void (*tell)(const char *text), struct error *e)
 {
 	char name[NAME_MAX + 1];
 	struct beside b;
@@ -226,6 +223,8 @@ int save_recover(const char *path, struct error *e)
 				   fstatat(b.folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0))
 		err = undo(path, &b, e);
 	beside_close(&b);
+	if (err > 0 && tell)
+		tell("a save was interrupted: it has been undone, the snapshot is as before it");
 	return err;
 }
 
@@ -247,11 +246,9 @@ int save_open_locked(const char *path, int flags, int lock, void (*tell)(const c
 	int tries, err, fd;
 
 	for (tries = 0;; tries++) {
-		err = save_recover(path, e);
+		err = save_recover(path, tell, e);
 		if (err < 0)
 			return err;
-		if (err > 0 && tell)
-			tell(save_undone);
 		fd = open_locked(path, flags, lock, e);
 		/* Whoever had it locked when it was to be recovered may have died since. */
 		if (fd < 0 || !save_has_journal(path))

@@ -98,22 +98,20 @@ int save_write_ram(const struct save *s, int fd);
  * completed, if one that was not left something beside it.  To be called before
  * the snapshot is opened.  1 if there was something to undo, 0 if not (or if
  * the program that is saving is alive and has the snapshot locked), or an error.
+ * TELL, or null, gets a line for the person where a save was undone.
  */
-int save_recover(const char *path, struct error *e);
+int save_recover(const char *path, void (*tell)(const char *text), struct error *e);
 
 /*
  * Open the snapshot at PATH and lock it (open_locked in locked.h), with no save in it
- * that is not finished: recovered by now.  TELL, or null, gets a line for the person
- * where one was undone.  A descriptor, or a negative errno.
+ * that is not finished: recovered by now, as save_recover does.  A descriptor, or a
+ * negative errno.
  */
 int save_open_locked(const char *path, int flags, int lock, void (*tell)(const char *text),
 		     struct error *e);
 
 /* Whether the snapshot at PATH has a journal: a save is under way or was interrupted. */
 bool save_has_journal(const char *path);
-
-/* What a person is told when save_recover has undone one. */
-extern const char save_undone[];
 
 /* Beside a snapshot: its name and one of these. */
 #define SAVE_NEW_SUFFIX ".smfs-new"

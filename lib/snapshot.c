@@ -169,12 +169,8 @@ static int open_recovered(struct snapshot *s, const struct snapshot_options *opt
 	if (options->access != SNAPSHOT_LOOK)
 		return save_open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH,
 					options->tell, e);
-	err = save_recover(s->path, e);
-	if (err < 0)
-		return err;
-	if (err > 0 && options->tell)
-		options->tell(save_undone);
-	return open_plain(s->path, O_RDONLY, e);
+	err = save_recover(s->path, options->tell, e);
+	return err < 0 ? err : open_plain(s->path, O_RDONLY, e);
 }
 
 static int open_file(struct snapshot *s, const struct snapshot_options *options,

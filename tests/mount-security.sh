@@ -166,21 +166,19 @@ daemon_ended
 same "the hard link" precious "$(cat "$memory/snap.smfs-recovered")"
 same "mode of what was kept" 600 "$(stat -c %a "$memory/snap.smfs-recovered.1")"
 same "num_cpus kept" 10 "$(reader get "$memory/snap.smfs-recovered.1" num_cpus)"
-sample "$memory/snap"
-mount_fg -o save=sync "$memory/snap"
-echo 11 >"$mnt/num_cpus"
-echo >>"$memory/snap"
-detach "$mnt"
-if wait "$daemon"; then fail "it says that all went well"; fi
-matches "what it said" "is kept beside the snapshot, as snap.smfs-recovered.2\$" "$(tail -n 1 "$tmp/daemon.err")"
+# not_saved NUMBER PATTERN: of a mount that holds it as num_cpus, and what that says.
+not_saved() {
+	sample "$memory/snap"
+	mount_fg -o save=sync "$memory/snap"
+	echo "$1" >"$mnt/num_cpus"
+	echo >>"$memory/snap"
+	detach "$mnt"
+	if wait "$daemon"; then fail "it says that all went well"; fi
+	matches "what it said" "$2" "$(tail -n 1 "$tmp/daemon.err")"
+}
+not_saved 11 "is kept beside the snapshot, as snap.smfs-recovered.2\$"
 for n in $(seq 3 99); do touch "$memory/snap.smfs-recovered.$n"; done
-sample "$memory/snap"
-mount_fg -o save=sync "$memory/snap"
-echo 12 >"$mnt/num_cpus"
-echo >>"$memory/snap"
-detach "$mnt"
-if wait "$daemon"; then fail "it says that all went well"; fi
-matches "what it said" "the edits are lost: snap.smfs-recovered.99: there are 100 of them" "$(tail -n 1 "$tmp/daemon.err")"
+not_saved 12 "the edits are lost: snap.smfs-recovered.99: there are 100 of them"
 same "num_cpus kept" "10 11" "$(for n in 1 2; do reader get "$memory/snap.smfs-recovered.$n" num_cpus; done | xargs)"
 
 # ---- messages -----------------------------------------------------------------
