@@ -29,6 +29,7 @@ struct leaf {
 
 struct file {
 	struct files *files;
+	struct file *newer, *older; /* of all that are open, under the lock */
 	struct leaf *leaf;
 	int flags;
 	uint64_t folder;    /* that it is to be made in, or 0 */
@@ -47,6 +48,7 @@ void files_init(struct files *f, struct mount *m)
 {
 	f->mount = m;
 	f->leaves = NULL;
+	f->newest = NULL;
 	pthread_mutex_init(&f->lock, NULL);
 }
 
@@ -57,8 +59,20 @@ static void leaf_free(struct leaf *leaf)
 	free(leaf);
 }
 
+static void file_free(struct file *file)
+{
+	buffer_free(&file->text);
+	free(file);
+}
+
 void files_destroy(struct files *f)
 {
+	while (f->newest) {
+		struct file *file = f->newest;
+
+		f->newest = file->older;
+		file_free(file);
+	}
 	while (f->leaves) {
 		struct leaf *leaf = f->leaves;
 
@@ -503,6 +517,25 @@ static bool is_absent(struct mount *m, struct node n)
 	return absent;
 }
 
+/* With the lock held, both. */
+static void link_open(struct files *f, struct file *file)
+{
+	file->older = f->newest;
+	if (file->older)
+		file->older->newer = file;
+	f->newest = file;
+}
+
+static void unlink_open(struct files *f, struct file *file)
+{
+	if (file->newer)
+		file->newer->older = file->older;
+	else
+		f->newest = file->older;
+	if (file->older)
+		file->older->newer = file->newer;
+}
+
 /* What FILE was opened on was removed: if another is there by now, it is not FILE's to write. */
 static bool is_removed(const struct file *file)
 {
@@ -539,6 +572,9 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 	}
 	if (flags & O_TRUNC)
 		truncate_at_open(file);
+	pthread_mutex_lock(&f->lock);
+	link_open(f, file);
+	pthread_mutex_unlock(&f->lock);
 	*out = file;
 	return 0;
 }
@@ -609,11 +645,11 @@ void file_close(struct file *file)
 		pthread_mutex_unlock(&leaf->writing);
 	}
 	pthread_mutex_lock(&f->lock);
+	unlink_open(f, file);
 	leaf->makers -= file->folder && !is_removed(file);
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
-	buffer_free(&file->text);
-	free(file);
+	file_free(file);
 }
 
 int files_finish(struct files *f)

@@ -17,13 +17,14 @@ struct file;
 
 struct files {
 	struct mount *mount;
-	pthread_mutex_t lock; /* the list, drafts and marks; never held over a save */
+	pthread_mutex_t lock; /* the lists, drafts and marks; never held over a save */
+	struct file *newest;  /* of those that are open */
 	struct leaf *leaves;  /* those that are open, or marked as truncated */
 };
 
 void files_init(struct files *f, struct mount *m);
 
-/* No file may be open. */
+/* Files that are still open are given up, as where a signal ends the daemon. */
 void files_destroy(struct files *f);
 
 /*

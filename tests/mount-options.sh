@@ -109,8 +109,11 @@ cpus=20
 for signal in TERM INT HUP; do
 	mount_fg -o save=sync "$snap"
 	works put $cpus "$mnt/num_cpus"
+	# A file that is open does not keep it.
+	exec {open}<"$mnt/com1"
 	kill -$signal "$daemon"
 	daemon_ended
+	exec {open}<&-
 	saved num_cpus $cpus
 	cpus=$((cpus + 1))
 done
