@@ -839,7 +839,7 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 {
 	struct fs *fs = fs_of(req);
 	struct fuse_entry_param entry;
-	fuse_ino_t ino;
+	fuse_ino_t ino = 0;
 	int err = make(fs, parent, name, fi, &ino);
 
 	(void)mode;

@@ -56,6 +56,10 @@ require cmd python3
 # The interpreter itself: a wrapper would start it anew at every call.
 python=$(python3 -c 'import sys; print(sys.executable)')
 
+# Where somebody traces, LeakSanitizer cannot work.
+# shellcheck disable=SC2034 # for whoever sources this
+strace=(env "ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0" strace)
+
 # ---- the work directory -------------------------------------------------------
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/smfs-test-XXXXXX")

@@ -21,7 +21,7 @@ interrupted() {
 	rm -f "$memory"/*
 	sample "$memory/snap"
 	mount_fg "$memory/snap"
-	strace -qq -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 \
+	"${strace[@]}" -qq -f -o /dev/null -e trace=renameat -e inject=renameat:signal=KILL:when=2 \
 		-p "$daemon" &
 	local tracer=$!
 	wait_until 20 grep -q '^TracerPid:[[:space:]]*[1-9]' "/proc/$daemon/status" ||
@@ -110,7 +110,7 @@ replaces() {
 	local holder=$! waiting
 	wait_until 20 held_locked || fail "it is not locked"
 	: >"$tmp/trace"
-	strace -o "$tmp/trace" -e trace=flock "$@" 2>"$tmp/err" &
+	"${strace[@]}" -o "$tmp/trace" -e trace=flock "$@" 2>"$tmp/err" &
 	waiting=$!
 	wait_until 20 tried_twice || fail "$1 does not wait: $(cat "$tmp/err")"
 	kill "$holder"
@@ -132,7 +132,7 @@ same "num_cpus" 8 "$(reader get "$memory/snap" num_cpus)"
 
 # Two programs find it, and one is quicker.
 interrupted
-strace -o "$tmp/trace" -e trace=openat,flock -e inject=flock:delay_enter=1000000:when=1 \
+"${strace[@]}" -o "$tmp/trace" -e trace=openat,flock -e inject=flock:delay_enter=1000000:when=1 \
 	"$SMSNAP" dump "$memory/snap" >"$tmp/slower" 2>"$tmp/slower.err" &
 slower=$!
 wait_until 20 grep -qs 'snap", O_RDWR' "$tmp/trace" || fail "it does not open the snapshot"

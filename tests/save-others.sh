@@ -19,7 +19,7 @@ traced() {
 	local calls=$1 inject=$2
 	shift 2
 	rm -f "$tmp/trace"
-	strace -o "$tmp/trace" -e trace="$calls" -e inject="$inject:delay_enter=2000000" "$@" \
+	"${strace[@]}" -o "$tmp/trace" -e trace="$calls" -e inject="$inject:delay_enter=2000000" "$@" \
 		>"$tmp/out" 2>"$tmp/err" </dev/null &
 	tracer=$!
 }
@@ -158,11 +158,11 @@ same "RAM" "$(sum "$tmp/ram")" "$(tail -c 1048576 "$snap" | sha256sum | cut -d' 
 
 say "# smsnap dump that begins in the middle of a save"
 # It has seen no journal yet when the save begins, and has read when that ends.
-strace -o "$tmp/trace" -e trace=openat,pread64 "$SMSNAP" dump "$snap" >"$tmp/out"
+"${strace[@]}" -o "$tmp/trace" -e trace=openat,pread64 "$SMSNAP" dump "$snap" >"$tmp/out"
 opens=$(grep -c ^openat <(sed "\\|\"$snap\"|q" "$tmp/trace"))
 reads=$(grep -c ^pread64 <(sed "\\|\"$snap\"|q" "$tmp/trace") || true)
 rm "$tmp/trace"
-strace -o "$tmp/trace" -e trace=openat,newfstatat,pread64 -e inject=openat:delay_enter=2000000:when="$opens" \
+"${strace[@]}" -o "$tmp/trace" -e trace=openat,newfstatat,pread64 -e inject=openat:delay_enter=2000000:when="$opens" \
 	-e inject=pread64:delay_enter=4000000:when=$((reads + 1)) "$SMSNAP" dump "$snap" >"$tmp/out2" 2>"$tmp/err" &
 tracer=$!
 until_trace 'snap.smfs-new'
@@ -181,7 +181,7 @@ same "what it printed" "$(cat "$tmp/out")" "$(cat "$tmp/out2")"
 
 say "# what is left of a save is removed durably"
 touch "$snap.smfs-new"
-strace -o "$tmp/trace" -e trace=unlinkat,fsync "$SMSNAP" dump "$snap" >"$tmp/out"
+"${strace[@]}" -o "$tmp/trace" -e trace=unlinkat,fsync "$SMSNAP" dump "$snap" >"$tmp/out"
 matches "its calls" '^unlinkat.*smfs-new.*fsync' "$(grep -v '^[+]' "$tmp/trace" | xargs)"
 
 say "# JSON that has a member twice, of very many"
