@@ -4,81 +4,16 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/*
- * Inode numbers are computed: a place of the schema in the upper bits and an
- * offset in the lower ones name a node; two numbers that are no places name
- * RAM and the temporaries.
- */
-enum { PLACE_SHIFT = 48, PLACE_RAM = 0x1000, PLACE_TEMP = 0x1001 };
-
-/* Offsets of directory entries: these, then children, then temporaries. */
-enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_RAM, ENTRY_CHILDREN };
-static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
-
-/*
- * What the kernel was told stays true until it is told otherwise, or changes it
- * by a call of its own.  Some things change behind its back, and are asked for each
- * time: raw views, RAM that is passed through, and names of temporaries.
- */
-static const double FOR_EVER = 1e9;
-
-/* stdio writes in pieces of this size: a string must come in one. */
-enum { BLOCK_SIZE = 128 << 10 };
+#include "inode.h"
+#include "listing.h"
 
 static struct fs *fs_of(fuse_req_t req)
 {
 	return fuse_req_userdata(req);
-}
-
-static fuse_ino_t node_ino(struct node n)
-{
-	return n.place == 0 ? FUSE_ROOT_ID : ((fuse_ino_t)n.place << PLACE_SHIFT) + n.offset;
-}
-
-static fuse_ino_t temp_ino(uint64_t id)
-{
-	return ((fuse_ino_t)PLACE_TEMP << PLACE_SHIFT) + id;
-}
-
-/* RAM's number changes when the kernel has a wrong idea of its size, see write_ram. */
-static fuse_ino_t ram_ino(const struct fs *fs)
-{
-	return ((fuse_ino_t)PLACE_RAM << PLACE_SHIFT) + fs->ram_renewals;
-}
-
-static bool is_ram(fuse_ino_t ino)
-{
-	return ino >> PLACE_SHIFT == PLACE_RAM;
-}
-
-static bool is_temp(fuse_ino_t ino)
-{
-	return ino >> PLACE_SHIFT == PLACE_TEMP;
-}
-
-static uint64_t temp_id(fuse_ino_t ino)
-{
-	return ino & ((UINT64_C(1) << PLACE_SHIFT) - 1);
-}
-
-/* Of an inode number that is a node's. */
-static struct node ino_node(fuse_ino_t ino)
-{
-	if (ino == FUSE_ROOT_ID)
-		return container_root();
-	return (struct node){ (unsigned)(ino >> PLACE_SHIFT),
-			      ino & ((UINT64_C(1) << PLACE_SHIFT) - 1) };
-}
-
-static bool is_raw(struct fs *fs, fuse_ino_t ino)
-{
-	return !is_ram(ino) && !is_temp(ino) &&
-	       container_row(fs->mount.container, ino_node(ino))->kind == RAW;
 }
 
 /*
@@ -90,106 +25,6 @@ static int check_writable(const struct fs *fs, fuse_ino_t ino)
 	bool field = !is_ram(ino) && !is_temp(ino);
 
 	return fs->read_only || (fs->writeback && field) ? -EROFS : 0;
-}
-
-/*
- * Attributes
- */
-
-static mode_t file_mode(const struct fs *fs, enum access access, bool fixed)
-{
-	mode_t mode = 0666 & ~fs->umask;
-
-	if (fs->read_only || access == RO || fixed)
-		mode &= 0444;
-	if (access == SECRET)
-		mode &= 0600;
-	return S_IFREG | mode;
-}
-
-static mode_t directory_mode(const struct fs *fs)
-{
-	return S_IFDIR | ((0777 & ~fs->umask) & (fs->read_only ? 0555 : 0777));
-}
-
-/* What a kernel that keeps writes back has, nobody knows: then nothing is a hole. */
-static uint64_t known_data(struct fs *fs)
-{
-	return fs->writeback ? ram_size(fs->mount.ram) : ram_stored(fs->mount.ram);
-}
-
-static void ram_stat(struct fs *fs, struct stat *st)
-{
-	st->st_mode = file_mode(fs, RW, false);
-	st->st_size = (off_t)ram_size(fs->mount.ram);
-	st->st_blocks = (blkcnt_t)((known_data(fs) + 511) / 512);
-	ram_mtime(fs->mount.ram, &st->st_mtim);
-}
-
-static int node_stat(struct fs *fs, struct node n, struct stat *st)
-{
-	uint64_t size;
-	int err;
-
-	if (container_is_directory(fs->mount.container, n)) {
-		st->st_mode = directory_mode(fs);
-		return 0;
-	}
-	err = files_stat(&fs->files, n, &size, &st->st_mtim);
-	if (err)
-		return err;
-	st->st_mode = file_mode(fs, container_row(fs->mount.container, n)->access, fs->writeback);
-	st->st_size = (off_t)size;
-	st->st_blocks = (blkcnt_t)((size + 511) / 512);
-	return 0;
-}
-
-static void temp_attributes(struct fs *fs, const struct temp_stat *temp, struct stat *st)
-{
-	st->st_mode = S_IFREG | 0600;
-	st->st_size = (off_t)temp->size;
-	st->st_blocks = (blkcnt_t)((temp->size + 511) / 512);
-	st->st_mtim = temp->changed;
-	(void)fs;
-}
-
-static int get_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
-{
-	struct temp_stat temp;
-	int err = 0;
-
-	*st = (struct stat){
-		.st_ino = ino, .st_nlink = 1, .st_uid = fs->uid, .st_gid = fs->gid,
-		.st_blksize = BLOCK_SIZE, .st_mtim = fs->mtime
-	};
-	if (is_ram(ino)) {
-		ram_stat(fs, st);
-	} else if (is_temp(ino)) {
-		err = temps_stat(&fs->temps, temp_id(ino), &temp);
-		if (!err)
-			temp_attributes(fs, &temp, st);
-	} else {
-		err = node_stat(fs, ino_node(ino), st);
-	}
-	st->st_ctim = st->st_atim = st->st_mtim;
-	return err;
-}
-
-static double attr_timeout(struct fs *fs, fuse_ino_t ino)
-{
-	bool changes = is_ram(ino) ? fs->passthrough.backing != 0 : is_raw(fs, ino);
-
-	return changes ? 0 : FOR_EVER;
-}
-
-static int fill_entry(struct fs *fs, fuse_ino_t ino, struct fuse_entry_param *entry)
-{
-	*entry = (struct fuse_entry_param){
-		.ino = ino,
-		.attr_timeout = attr_timeout(fs, ino),
-		.entry_timeout = is_temp(ino) || (is_ram(ino) && fs->writeback) ? 0 : FOR_EVER,
-	};
-	return get_stat(fs, ino, &entry->attr);
 }
 
 /*
@@ -243,7 +78,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
 	struct fs *fs = fs_of(req);
 	struct stat st;
-	int err = get_stat(fs, ino, &st);
+	int err = inode_stat(fs, ino, &st);
 
 	(void)fi;
 	if (err)
@@ -309,7 +144,7 @@ static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to
 		ram_set_mtime(fs->mount.ram, when);
 		return 0;
 	}
-	err = get_stat(fs, ino, &there);
+	err = inode_stat(fs, ino, &there);
 	if (err)
 		return err;
 	if (S_ISDIR(there.st_mode))
@@ -331,7 +166,7 @@ static int check_owner_and_mode(struct fs *fs, fuse_ino_t ino, const struct stat
 
 	if (is_temp(ino))
 		return 0;
-	err = get_stat(fs, ino, &there);
+	err = inode_stat(fs, ino, &there);
 	if (err)
 		return err;
 	if (((to_set & FUSE_SET_ATTR_MODE) && (st->st_mode ^ there.st_mode) & 07777) ||
@@ -354,7 +189,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 	if (!err)
 		err = set_time(fs, ino, st, to_set);
 	if (!err)
-		err = get_stat(fs, ino, &now);
+		err = inode_stat(fs, ino, &now);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
@@ -623,7 +458,7 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 	} else if (is_ram(ino)) {
 		at = ram_seek(fs->mount.ram, (uint64_t)offset, whence);
 	} else {
-		err = get_stat(fs, ino, &st);
+		err = inode_stat(fs, ino, &st);
 		at = whence == SEEK_HOLE ? st.st_size : offset;
 		if (!err && (offset < 0 || offset >= st.st_size))
 			err = -ENXIO;
@@ -637,134 +472,6 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 /*
  * Directories
  */
-
-struct listing {
-	fuse_req_t req;
-	struct fs *fs;
-	bool plus;
-	char *bytes;
-	size_t size;
-	size_t used;
-	bool full;
-};
-
-static bool list_entry(struct listing *l, const char *name, fuse_ino_t ino, mode_t type,
-		       uint64_t next)
-{
-	struct fuse_entry_param entry;
-	struct stat st = { .st_ino = ino, .st_mode = type };
-	size_t room = l->size - l->used;
-	size_t needed;
-
-	if (l->plus && name[0] != '.') {
-		if (fill_entry(l->fs, ino, &entry))
-			return true; /* removed a moment ago */
-		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
-						(off_t)next);
-	} else if (l->plus) {
-		/* The kernel takes no reference to what has inode number 0. */
-		entry = (struct fuse_entry_param){ .attr = st };
-		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
-						(off_t)next);
-	} else {
-		needed = fuse_add_direntry(l->req, l->bytes + l->used, room, name, &st,
-					   (off_t)next);
-	}
-	l->full = needed > room;
-	if (!l->full)
-		l->used += needed;
-	return !l->full;
-}
-
-struct child {
-	uint64_t index;
-	const char *name;
-	struct node node;
-};
-
-/* Children are gathered under the lock, and looked at after. */
-struct batch {
-	struct child child[64];
-	unsigned count;
-};
-
-static bool add_to_batch(void *ctx, const char *name, uint64_t index, struct node n)
-{
-	struct batch *b = ctx;
-
-	b->child[b->count++] = (struct child){ index, name, n };
-	return b->count < sizeof(b->child) / sizeof(b->child[0]);
-}
-
-static bool list_children(struct listing *l, struct node dir, uint64_t from)
-{
-	struct container *c = l->fs->mount.container;
-	struct batch batch;
-	char number[24];
-	unsigned i;
-
-	do {
-		batch.count = 0;
-		pthread_rwlock_rdlock(&l->fs->mount.lock);
-		container_children(c, dir, from, add_to_batch, &batch);
-		pthread_rwlock_unlock(&l->fs->mount.lock);
-		for (i = 0; i < batch.count; i++) {
-			struct child *child = &batch.child[i];
-			mode_t type = container_is_directory(c, child->node) ? S_IFDIR : S_IFREG;
-
-			snprintf(number, sizeof(number), "%llu", (unsigned long long)child->index);
-			if (!list_entry(l, child->name ? child->name : number,
-					node_ino(child->node), type,
-					ENTRY_CHILDREN + child->index + 1))
-				return false;
-			from = child->index + 1;
-		}
-	} while (batch.count == sizeof(batch.child) / sizeof(batch.child[0]));
-	return true;
-}
-
-static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
-{
-	struct temp_stat temp;
-	char name[256];
-
-	while (!temps_next(&l->fs->temps, dir, id, name, &temp)) {
-		if (!list_entry(l, name, temp_ino(temp.id), S_IFREG, ENTRY_TEMPS + temp.id + 1))
-			return;
-		id = temp.id + 1;
-	}
-}
-
-static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
-{
-	bool root = dir == FUSE_ROOT_ID;
-
-	if (at <= ENTRY_SELF && !list_entry(l, ".", dir, S_IFDIR, ENTRY_SELF + 1))
-		return;
-	if (at <= ENTRY_PARENT && !list_entry(l, "..", FUSE_ROOT_ID, S_IFDIR, ENTRY_PARENT + 1))
-		return;
-	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
-	    !list_entry(l, "ram", ram_ino(l->fs), S_IFREG, ENTRY_RAM + 1))
-		return;
-	if (at < ENTRY_TEMPS &&
-	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
-		return;
-	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
-}
-
-static void reply_listing(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
-{
-	struct listing l = { .req = req, .fs = fs_of(req), .plus = plus, .size = size };
-
-	l.bytes = malloc(size);
-	if (!l.bytes) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	list(&l, ino, (uint64_t)offset);
-	fuse_reply_buf(req, l.bytes, l.used);
-	free(l.bytes);
-}
 
 /* That there is no such call lets the kernel keep listings; see forget_listing. */
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -780,14 +487,14 @@ static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 		       struct fuse_file_info *fi)
 {
 	(void)fi;
-	reply_listing(req, ino, size, offset, false);
+	reply_listing(req, fs_of(req), ino, size, offset, false);
 }
 
 static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			   struct fuse_file_info *fi)
 {
 	(void)fi;
-	reply_listing(req, ino, size, offset, true);
+	reply_listing(req, fs_of(req), ino, size, offset, true);
 }
 
 /*

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel is told of the tree's files: inode numbers and attributes (docs/tree.md). */
+#ifndef SMFS_INODE_H
+#define SMFS_INODE_H
+
+#include "fs.h"
+
+/* The inode number of the node N. */
+fuse_ino_t node_ino(struct node n);
+
+/* Of the temporary ID, which is below 2^48. */
+fuse_ino_t temp_ino(uint64_t id);
+
+/* Of RAM.  It changes when the kernel has a wrong idea of RAM's size, see write_ram. */
+fuse_ino_t ram_ino(const struct fs *fs);
+
+/* What INO is the number of; if of neither, of a node. */
+bool is_ram(fuse_ino_t ino);
+bool is_temp(fuse_ino_t ino);
+
+/* The temporary that INO is the number of. */
+uint64_t temp_id(fuse_ino_t ino);
+
+/* The node that INO is the number of. */
+struct node ino_node(fuse_ino_t ino);
+
+/* Attributes of INO.  -ENOENT if it is an option that is absent, or a temporary that is gone. */
+int inode_stat(struct fs *fs, fuse_ino_t ino, struct stat *st);
+
+/* Seconds for which the kernel may keep INO's attributes. */
+double attr_timeout(struct fs *fs, fuse_ino_t ino);
+
+/* What the kernel is told when it has looked INO up.  As inode_stat. */
+int fill_entry(struct fs *fs, fuse_ino_t ino, struct fuse_entry_param *entry);
+
+#endif

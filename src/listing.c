@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "listing.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "inode.h"
+
+/* Offsets of directory entries: these, then children, then temporaries. */
+enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_RAM, ENTRY_CHILDREN };
+static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
+
+struct listing {
+	fuse_req_t req;
+	struct fs *fs;
+	bool plus;
+	char *bytes;
+	size_t size;
+	size_t used;
+	bool full;
+};
+
+static bool list_entry(struct listing *l, const char *name, fuse_ino_t ino, mode_t type,
+		       uint64_t next)
+{
+	struct fuse_entry_param entry;
+	struct stat st = { .st_ino = ino, .st_mode = type };
+	size_t room = l->size - l->used;
+	size_t needed;
+
+	if (l->plus && name[0] != '.') {
+		if (fill_entry(l->fs, ino, &entry))
+			return true; /* removed a moment ago */
+		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
+						(off_t)next);
+	} else if (l->plus) {
+		/* The kernel takes no reference to what has inode number 0. */
+		entry = (struct fuse_entry_param){ .attr = st };
+		needed = fuse_add_direntry_plus(l->req, l->bytes + l->used, room, name, &entry,
+						(off_t)next);
+	} else {
+		needed = fuse_add_direntry(l->req, l->bytes + l->used, room, name, &st,
+					   (off_t)next);
+	}
+	l->full = needed > room;
+	if (!l->full)
+		l->used += needed;
+	return !l->full;
+}
+
+struct child {
+	uint64_t index;
+	const char *name;
+	struct node node;
+};
+
+/* Children are gathered under the lock, and looked at after. */
+struct batch {
+	struct child child[64];
+	unsigned count;
+};
+
+static bool add_to_batch(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct batch *b = ctx;
+
+	b->child[b->count++] = (struct child){ index, name, n };
+	return b->count < sizeof(b->child) / sizeof(b->child[0]);
+}
+
+static bool list_children(struct listing *l, struct node dir, uint64_t from)
+{
+	struct container *c = l->fs->mount.container;
+	struct batch batch;
+	char number[24];
+	unsigned i;
+
+	do {
+		batch.count = 0;
+		pthread_rwlock_rdlock(&l->fs->mount.lock);
+		container_children(c, dir, from, add_to_batch, &batch);
+		pthread_rwlock_unlock(&l->fs->mount.lock);
+		for (i = 0; i < batch.count; i++) {
+			struct child *child = &batch.child[i];
+			mode_t type = container_is_directory(c, child->node) ? S_IFDIR : S_IFREG;
+
+			snprintf(number, sizeof(number), "%llu", (unsigned long long)child->index);
+			if (!list_entry(l, child->name ? child->name : number,
+					node_ino(child->node), type,
+					ENTRY_CHILDREN + child->index + 1))
+				return false;
+			from = child->index + 1;
+		}
+	} while (batch.count == sizeof(batch.child) / sizeof(batch.child[0]));
+	return true;
+}
+
+static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
+{
+	struct temp_stat temp;
+	char name[256];
+
+	while (!temps_next(&l->fs->temps, dir, id, name, &temp)) {
+		if (!list_entry(l, name, temp_ino(temp.id), S_IFREG, ENTRY_TEMPS + temp.id + 1))
+			return;
+		id = temp.id + 1;
+	}
+}
+
+static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
+{
+	bool root = dir == FUSE_ROOT_ID;
+
+	if (at <= ENTRY_SELF && !list_entry(l, ".", dir, S_IFDIR, ENTRY_SELF + 1))
+		return;
+	if (at <= ENTRY_PARENT && !list_entry(l, "..", FUSE_ROOT_ID, S_IFDIR, ENTRY_PARENT + 1))
+		return;
+	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
+	    !list_entry(l, "ram", ram_ino(l->fs), S_IFREG, ENTRY_RAM + 1))
+		return;
+	if (at < ENTRY_TEMPS &&
+	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
+		return;
+	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
+}
+
+void reply_listing(fuse_req_t req, struct fs *fs, fuse_ino_t dir, size_t size, off_t offset, bool plus)
+{
+	struct listing l = { .req = req, .fs = fs, .plus = plus, .size = size };
+
+	l.bytes = malloc(size);
+	if (!l.bytes) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	list(&l, dir, (uint64_t)offset);
+	fuse_reply_buf(req, l.bytes, l.used);
+	free(l.bytes);
+}
