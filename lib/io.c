@@ -2,9 +2,13 @@
 #include "io.h"
 
 #include <errno.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 20 };
@@ -136,4 +140,14 @@ int io_zero(int fd, uint64_t offset, uint64_t n)
 		n -= take;
 	}
 	return err;
+}
+
+bool io_is_ext4(int fd)
+{
+	struct statfs st;
+	int flags;
+
+	/* The three share a number. */
+	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC &&
+	       ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_EXTENT_FL;
 }

@@ -3,6 +3,7 @@
 #ifndef SMFS_IO_H
 #define SMFS_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +24,8 @@ int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t
 
 /* Write N zero bytes. */
 int io_zero(int fd, uint64_t offset, uint64_t n);
+
+/* Whether the file is of ext4's own kind, made of extents; those of ext2 and ext3 are not. */
+bool io_is_ext4(int fd);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,11 +11,15 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "guard.h"
 #include "io.h"
 #include "region.h"
+
+/* Copies are made in memory that is kept: to get it anew takes longer than to copy. */
+enum { SPARE_SIZE = 1 << 20, SPARES = 4 };
 
 struct ram {
 	int fd;          /* our own */
@@ -26,10 +31,14 @@ struct ram {
 	_Atomic uint64_t written_pages;
 	uint64_t limit; /* of them */
 	bool lost;      /* what is not written is not to be had */
+	bool shown;     /* views show BASE itself, see faults_before_zeros */
 	bool cloned;    /* FD is a private copy: the copy-on-write is its filesystem's */
 	_Atomic bool unsaved;       /* cloned: was written since the last save began */
 	_Atomic bool saving;        /* cloned: and before that, if it has not ended */
 	_Atomic int64_t written_at; /* nanoseconds since the epoch; 0: never */
+	void *spares[SPARES]; /* of SPARE_SIZE bytes each */
+	unsigned spare_count;
+	pthread_mutex_t sparing; /* while one is taken or put back */
 	pthread_mutex_t copy_up; /* while a page becomes ours */
 	pthread_rwlock_t writes; /* read-locked by writes */
 	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
@@ -106,6 +115,19 @@ static void notice_writes(struct ram *r)
 	futimens(r->fd, NOTICED);
 }
 
+/*
+ * When a file is cut short, the rest of the page that it is cut in turns to zeros, and the
+ * pages after that one are gone from its mappings.  Whether the zeros come last, as on these:
+ * XFS, for one, writes them to the disk first, and the pages after them are seen meanwhile.
+ */
+static bool faults_before_zeros(int fd)
+{
+	struct statfs st;
+
+	return io_is_ext4(fd) || (fstatfs(fd, &st) == 0 && (st.f_type == BTRFS_SUPER_MAGIC ||
+							    st.f_type == TMPFS_MAGIC));
+}
+
 int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
 	     struct error *e)
 {
@@ -124,6 +146,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	if (err)
 		goto fail;
 	r->base = p;
+	r->shown = faults_before_zeros(fd);
 	/* cppcheck-suppress invalidFunctionArg; -1 is what MAP_ANONYMOUS takes */
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		 -1, 0);
@@ -137,6 +160,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	/* Guests keep secrets in their memory: leave it out of core files. */
 	madvise(r->base, size, MADV_DONTDUMP);
 	madvise(r->top, size, MADV_DONTDUMP);
+	pthread_mutex_init(&r->sparing, NULL);
 	pthread_mutex_init(&r->copy_up, NULL);
 	init_lock(&r->writes);
 	init_lock(&r->moves);
@@ -157,6 +181,9 @@ void ram_close(struct ram *r)
 {
 	if (!r)
 		return;
+	while (r->spare_count > 0)
+		munmap(r->spares[--r->spare_count], SPARE_SIZE);
+	pthread_mutex_destroy(&r->sparing);
 	pthread_mutex_destroy(&r->copy_up);
 	pthread_rwlock_destroy(&r->writes);
 	pthread_rwlock_destroy(&r->moves);
@@ -306,6 +333,7 @@ int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct
 	r->base = p;
 	r->offset = offset;
 	r->lost = false;
+	r->shown = faults_before_zeros(fd);
 	return 0;
 }
 
@@ -370,14 +398,11 @@ struct view {
 };
 
 /*
- * Who looks at the pieces does so later, and nobody can ask the file after that.  But the
- * pages after one that the file is cut in are gone before its rest is zeros, so a fault
- * in the last page tells of a cut in any before it that was seen sooner.  Of the last page
- * itself the first byte is left in the mapping, for it is right or a fault, and the rest is
- * copied and asked for now.
- *
- * Where the zeros come first (XFS) a moment is left, between these and the faults: there
- * only what lies in one page is safe from a cut under way.
+ * Who looks at the pieces does so later, and nobody can ask the file after that.  But where
+ * SHOWN is true the pages after one that the file is cut in are gone before its rest is
+ * zeros, so a fault in the last page tells of a cut in any before it that was seen sooner.
+ * Of the last page itself the first byte is left in the mapping, for it is right or a
+ * fault, and the rest is copied and asked for now.
  */
 static int settle_last_page(const struct ram *r, struct view *v)
 {
@@ -415,7 +440,59 @@ static size_t add_piece(const struct ram *r, struct view *v, uint64_t offset, ui
 	return size;
 }
 
-int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
+static void *map_spare(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_DONTDUMP);
+	return p;
+}
+
+/* Memory for N bytes of RAM; put_spare takes it back.  Null if there is none. */
+static void *take_spare(struct ram *r, size_t n)
+{
+	void *p = NULL;
+
+	if (n > SPARE_SIZE)
+		return map_spare(n);
+	pthread_mutex_lock(&r->sparing);
+	if (r->spare_count > 0)
+		p = r->spares[--r->spare_count];
+	pthread_mutex_unlock(&r->sparing);
+	return p ? p : map_spare(SPARE_SIZE);
+}
+
+static void put_spare(struct ram *r, void *p, size_t n)
+{
+	bool kept;
+
+	pthread_mutex_lock(&r->sparing);
+	kept = n <= SPARE_SIZE && r->spare_count < SPARES;
+	if (kept)
+		r->spares[r->spare_count++] = p;
+	pthread_mutex_unlock(&r->sparing);
+	if (!kept)
+		munmap(p, n > SPARE_SIZE ? n : SPARE_SIZE);
+}
+
+/* Where the mapping may show zeros that the file never had: a copy, which read_run has checked. */
+static int view_copy(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
+{
+	struct iovec piece = { take_spare(r, n), n };
+	int err;
+
+	if (!piece.iov_base)
+		return -ENOMEM;
+	err = read_run(r, piece.iov_base, n, offset);
+	if (!err)
+		fn(ctx, &piece, 1);
+	put_spare(r, piece.iov_base, n);
+	return err;
+}
+
+static int view_mapping(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
 {
 	struct view v = { .last_of_file = -1, .page_size = (size_t)sysconf(_SC_PAGESIZE) };
 	size_t most = n / RAM_PAGE + 3;
@@ -426,15 +503,23 @@ int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx
 	if (!v.pieces)
 		return -ENOMEM;
 	v.copy = (uint8_t *)(v.pieces + most);
-	pthread_rwlock_rdlock(&r->moves);
 	while (offset < end)
 		offset += add_piece(r, &v, offset, end);
 	if (v.last_of_file >= 0)
 		err = r->lost ? -EIO : settle_last_page(r, &v);
 	if (!err)
 		fn(ctx, v.pieces, v.count);
-	pthread_rwlock_unlock(&r->moves);
 	free(v.pieces);
+	return err;
+}
+
+int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
+{
+	int err;
+
+	pthread_rwlock_rdlock(&r->moves);
+	err = (r->shown ? view_mapping : view_copy)(r, n, offset, fn, ctx);
+	pthread_rwlock_unlock(&r->moves);
 	return err;
 }
 

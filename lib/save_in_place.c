@@ -118,21 +118,6 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 	return ranges->failed ? -ENOMEM : 0;
 }
 
-/*
- * Inserting is one call, but filesystems carry it out in many steps.  Of those
- * that know it XFS makes the file longer first, and after a power cut recovery
- * could not tell how far it got; ext4 has been seen to do all or nothing.  It can do
- * that to files that are made of extents, which those of an ext3 are not.
- */
-static bool may_insert(int fd)
-{
-	struct statfs st;
-	int flags;
-
-	return fstatfs(fd, &st) == 0 && st.f_type == EXT4_SUPER_MAGIC &&
-	       ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0 && flags & FS_EXTENT_FL;
-}
-
 static int insert(const struct save *s)
 {
 	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
@@ -236,7 +221,12 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 
 	if (!s->fd_is_path)
 		return error_set(e, EOPNOTSUPP, "a new file can't be written in place");
-	if (!shifting && tail_moves(s) && !may_insert(s->fd))
+	/*
+	 * Inserting is one call, but filesystems carry it out in many steps.  Of those that
+	 * know it XFS makes the file longer first, and after a power cut recovery could not
+	 * tell how far it got; ext4 has been seen to do all or nothing.
+	 */
+	if (!shifting && tail_moves(s) && !io_is_ext4(s->fd))
 		return error_set(e, EOPNOTSUPP, "no range can be inserted before RAM");
 	err = beside_open(s->path, &b, e);
 	if (err)

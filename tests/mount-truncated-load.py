@@ -115,6 +115,15 @@ class Reader(Worker):
         is_ram(data, at, "read")
 
 
+class Spanner(Worker):
+    """Much at once, to a little behind the end."""
+
+    def act(self):
+        end = min(self.shared.cut.value + self.rng.randrange(PAGE, 3 * PAGE), MEM)
+        at = max(end - (1 << 20), 0)
+        is_ram(os.pread(self.fd, end - at, at), at, "read to behind the end")
+
+
 class Owner(Worker):
     """Some of the blocks are its own."""
 
@@ -206,6 +215,12 @@ class Mapper(Owner):
                     check(e.errno == errno.EIO, "msync: %s" % e)
 
 
+EVERY_KIND = [Reader] * READERS + [Writer] * WRITERS + [Mapper] * MAPPERS
+LOADS = {mode: [(EVERY_KIND, CUTS)] for mode in MODES}
+# What is cached is not read again.
+LOADS["ram=direct"].append(([Spanner] * READERS, 100))
+
+
 def work(kind, shared, index):
     try:
         worker = kind(shared, index)
@@ -226,10 +241,10 @@ def wait_for_readers(shared):
             raise AssertionError("%s ended: %s" % (kind, what))
 
 
-def cut(shared, snapshot, rng):
+def cut(shared, snapshot, cuts, rng):
     """Shorter, and shorter; mostly inside of pages."""
-    for i in range(CUTS, 0, -1):
-        end = min(MEM - 1, (MEM * i // CUTS) - rng.randrange(1, MEM // CUTS))
+    for i in range(cuts, 0, -1):
+        end = min(MEM - 1, (MEM * i // cuts) - rng.randrange(1, MEM // cuts))
         if rng.random() < 0.1:
             end = end // PAGE * PAGE
         shared.cut.value = end
@@ -281,15 +296,14 @@ def is_told_of(mount, snapshot, folder, mode):
     serves_fields(mount)
 
 
-def load(mount, snapshot, mode, rng):
+def load(mount, snapshot, mode, kinds, cuts, rng):
     shared = Shared(mount.path("ram"), mode)
-    kinds = [Reader] * READERS + [Writer] * WRITERS + [Mapper] * MAPPERS
     children = [multiprocessing.Process(target=work, args=(kind, shared, index))
                 for index, kind in enumerate(kinds)]
     for child in children:
         child.start()
     try:
-        cut(shared, snapshot, rng)
+        cut(shared, snapshot, cuts, rng)
         serves_fields(mount)
         check(mount.process.poll() is None, "the daemon died")
     finally:
@@ -332,12 +346,14 @@ def run(root, modes, name):
             with mounted(folder, mode) as (mount, snapshot):
                 is_told_of(mount, snapshot, folder, mode)
             for seed in range(ROUNDS):
-                with mounted(folder, mode) as (mount, snapshot):
-                    counts = load(mount, snapshot, mode, random.Random(seed))
-                right += counts[0]
-                refused += counts[1]
+                for kinds, cuts in LOADS[mode]:
+                    with mounted(folder, mode) as (mount, snapshot):
+                        counts = load(mount, snapshot, mode, kinds, cuts, random.Random(seed))
+                    right += counts[0]
+                    refused += counts[1]
             print("%s, %s: %d right, %d refused, %d cuts" %
-                  (name, mode or "cached", right, refused, ROUNDS * CUTS), flush=True)
+                  (name, mode or "cached", right, refused,
+                   ROUNDS * sum(cuts for _, cuts in LOADS[mode])), flush=True)
     except AssertionError as e:
         sys.exit("FAIL: %s, %s: %s" % (name, mode or "cached", e))
     finally:
