@@ -128,6 +128,19 @@ static bool faults_before_zeros(int fd)
 							    st.f_type == TMPFS_MAGIC));
 }
 
+/* Memory of our own for what is the guest's: guests keep secrets there, no core file may. */
+static void *map_memory(size_t size)
+{
+	/* cppcheck-suppress invalidFunctionArg; -1 is what MAP_ANONYMOUS takes */
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	madvise(p, size, MADV_DONTDUMP);
+	return p;
+}
+
 int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
 	     struct error *e)
 {
@@ -147,19 +160,14 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 		goto fail;
 	r->base = p;
 	r->shown = faults_before_zeros(fd);
-	/* cppcheck-suppress invalidFunctionArg; -1 is what MAP_ANONYMOUS takes */
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		 -1, 0);
+	madvise(r->base, size, MADV_DONTDUMP);
+	r->top = map_memory(size);
 	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
-	if (p == MAP_FAILED || !r->written) {
+	if (!r->top || !r->written) {
 		err = error_set(e, ENOMEM, "%llu bytes of RAM cannot be mapped twice: %s",
 				(unsigned long long)size, strerror(ENOMEM));
 		goto fail;
 	}
-	r->top = p;
-	/* Guests keep secrets in their memory: leave it out of core files. */
-	madvise(r->base, size, MADV_DONTDUMP);
-	madvise(r->top, size, MADV_DONTDUMP);
 	pthread_mutex_init(&r->sparing, NULL);
 	pthread_mutex_init(&r->copy_up, NULL);
 	init_lock(&r->writes);
@@ -172,6 +180,8 @@ fail:
 		close(r->fd);
 	if (r->base)
 		munmap(r->base, size);
+	if (r->top)
+		munmap(r->top, size);
 	free(r->written);
 	free(r);
 	return err;
@@ -440,28 +450,18 @@ static size_t add_piece(const struct ram *r, struct view *v, uint64_t offset, ui
 	return size;
 }
 
-static void *map_spare(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (p == MAP_FAILED)
-		return NULL;
-	madvise(p, size, MADV_DONTDUMP);
-	return p;
-}
-
 /* Memory for N bytes of RAM; put_spare takes it back.  Null if there is none. */
 static void *take_spare(struct ram *r, size_t n)
 {
 	void *p = NULL;
 
 	if (n > SPARE_SIZE)
-		return map_spare(n);
+		return map_memory(n);
 	pthread_mutex_lock(&r->sparing);
 	if (r->spare_count > 0)
 		p = r->spares[--r->spare_count];
 	pthread_mutex_unlock(&r->sparing);
-	return p ? p : map_spare(SPARE_SIZE);
+	return p ? p : map_memory(SPARE_SIZE);
 }
 
 static void put_spare(struct ram *r, void *p, size_t n)
