@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -235,11 +236,24 @@ class Daemon:
             os.kill(self.pid, signal.SIGKILL)
 
 
+def threads(pid):
+    """What each thread of a process waits for."""
+    lines = []
+    for tid in os.listdir("/proc/%d/task" % pid):
+        lines.append("%d/%s:" % (pid, tid))
+        for name in ("wchan", "syscall", "stack"):
+            with contextlib.suppress(OSError), open("/proc/%d/task/%s/%s" % (pid, tid, name), encoding="ascii") as f:
+                lines.append("  %s: %s" % (name, f.read().strip().replace("\n", " ")))
+    return "\n".join(lines)
+
+
 @contextlib.contextmanager
 def alarm():
-    """An operation that hangs ends the test."""
-    def ring(_number, _frame):
-        raise Failed("it hangs")
+    """An operation that hangs ends the test, and is explained."""
+    def ring(_number, frame):
+        own = "".join(traceback.format_stack(frame))
+        daemons = subprocess.run(["pidof", program()], check=False, stdout=subprocess.PIPE, text=True).stdout
+        raise Failed("it hangs\n%s%s" % (own, "\n".join(threads(int(pid)) for pid in daemons.split())))
 
     signal.signal(signal.SIGALRM, ring)
     signal.alarm(PATIENCE)
