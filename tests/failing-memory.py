@@ -11,6 +11,7 @@ takes only what has one of the texts in its name.
 
 import contextlib
 import errno
+import glob
 import mmap
 import os
 import random
@@ -239,10 +240,10 @@ class Daemon:
 def threads(pid):
     """What each thread of a process waits for."""
     lines = []
-    for tid in os.listdir("/proc/%d/task" % pid):
-        lines.append("%d/%s:" % (pid, tid))
+    for thread in glob.glob("/proc/%d/task/*" % pid):
+        lines.append(thread)
         for name in ("wchan", "syscall", "stack"):
-            with contextlib.suppress(OSError), open("/proc/%d/task/%s/%s" % (pid, tid, name), encoding="ascii") as f:
+            with contextlib.suppress(OSError), open(os.path.join(thread, name), encoding="ascii") as f:
                 lines.append("  %s: %s" % (name, f.read().strip().replace("\n", " ")))
     return "\n".join(lines)
 
