@@ -10,40 +10,76 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "le.h"
 #include "save.h"
 
-static int fill(int fd, const struct build_parts *p)
+/* What the head says is found by decoding it again, not by knowing where it is. */
+static int decode(const struct build_parts *p, struct container **out, struct error *e)
 {
-	struct layout layout = {
-		.container_offset = p->container_offset,
-		.tail_offset = p->ram_offset,
-		.file_size = p->ram_fd < 0 ? p->ram_offset : p->ram_offset + p->mem_size,
-	};
+	uint8_t *bytes = malloc(p->head->size + 1);
 	int err;
 
-	layout = layout_next(&layout, p->container->size);
-	if (layout.file_size < p->file_size)
-		layout.file_size = p->file_size;
-	err = io_truncate(fd, layout.file_size);
+	if (!bytes)
+		return error_set(e, ENOMEM, "out of memory");
+	memcpy(bytes, p->head->bytes, p->head->size);
+	err = container_decode(p->layout->head, bytes, p->head->size, 0, out, e);
+	if (err)
+		free(bytes);
+	return err;
+}
+
+/* Append the head C to OUT, with RAM_OFFSET in its header, if that has one. */
+static int encode(const struct container *c, uint64_t ram_offset, struct buffer *out)
+{
+	uint8_t bytes[8];
+	struct value v = { bytes, sizeof(bytes) };
+	struct edits edits = { 0 };
+	struct node n;
+	int err = 0;
+
+	le_put(bytes, sizeof(bytes), ram_offset);
+	if (!container_find(c, "layout/ram_offset", &n))
+		err = edits_add(&edits, c, n, &v, (struct timespec){ 0 });
 	if (!err)
-		err = io_write(fd, p->container->bytes, p->container->size, p->container_offset);
+		container_encode(c, &edits, out);
+	edits_free(&edits);
+	return out->failed ? -ENOMEM : err;
+}
+
+static int fill(int fd, const struct build_parts *p, const struct container *c)
+{
+	uint64_t end = p->head_offset + p->head->size, at = p->ram_offset, size = end;
+	uint64_t mem_size = container_mem_size(c), step = p->layout->ram_alignment;
+	struct buffer head = { 0 };
+	int err;
+
+	if (at < end || at % step)
+		at = (end + step - 1) / step * step;
+	if (p->has_ram && (at > INT64_MAX || mem_size > INT64_MAX - at))
+		return -EFBIG;
+	if (p->has_ram)
+		size = at + mem_size;
+	err = encode(c, at, &head);
+	if (!err)
+		err = io_truncate(fd, size);
+	if (!err)
+		err = io_write(fd, head.bytes, head.size, p->head_offset);
 	if (!err && p->ram_fd >= 0)
-		err = io_copy(p->ram_fd, 0, fd, layout.tail_offset, p->mem_size);
+		err = io_copy(p->ram_fd, 0, fd, at, mem_size);
+	buffer_free(&head);
 	return err;
 }
 
 /*
  * Open what is to be replaced, lock it, and learn its mode.  -ENOENT if there is nothing;
- * then the mode is what any program gives a new file.
+ * then the mode is for its owner alone, as a guest's memory and secrets are in it.
  */
 static int open_old(const char *path, mode_t *mode, struct error *e)
 {
 	struct stat st;
-	mode_t mask = umask(0);
 	int err, fd;
 
-	umask(mask);
-	*mode = 0666 & ~mask;
+	*mode = 0600;
 	fd = save_open_locked(path, O_RDONLY, LOCK_EX, NULL, e);
 	if (fd >= 0 && fstat(fd, &st) < 0) {
 		err = error_set(e, errno, "%s", strerror(errno));
@@ -55,8 +91,8 @@ static int open_old(const char *path, mode_t *mode, struct error *e)
 	return fd;
 }
 
-static int write_new(const struct beside *b, const struct build_parts *parts, mode_t mode,
-		     struct error *e)
+static int write_new(const struct beside *b, const struct build_parts *parts,
+		     const struct container *c, mode_t mode, struct error *e)
 {
 	char name[NAME_MAX + 1];
 	int fd, err;
@@ -67,7 +103,7 @@ static int write_new(const struct beside *b, const struct build_parts *parts, mo
 	fd = beside_create(b, name, e);
 	if (fd < 0)
 		return fd;
-	err = fill(fd, parts);
+	err = fill(fd, parts, c);
 	if (!err && fchmod(fd, mode) < 0)
 		err = -errno;
 	if (!err)
@@ -90,19 +126,26 @@ int build_snapshot(const char *path, const struct build_parts *parts, struct err
 	/* What a link leads to is replaced, not the link. */
 	char *real = realpath(path, NULL);
 	struct beside b = { .folder = -1 };
+	struct container *c;
 	mode_t mode;
 	int old, err;
 
 	if (!real && errno != ENOENT)
 		return error_set(e, errno, "%s", strerror(errno));
+	err = decode(parts, &c, e);
+	if (err) {
+		free(real);
+		return err;
+	}
 	old = open_old(real ? real : path, &mode, e);
 	err = old < 0 && old != -ENOENT ? old : beside_open(real ? real : path, &b, e);
 	if (!err) {
-		err = write_new(&b, parts, mode, e);
+		err = write_new(&b, parts, c, mode, e);
 		beside_close(&b);
 	}
 	if (old >= 0)
 		close(old);
+	container_free(c);
 	free(real);
 	return err;
 }

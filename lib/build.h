@@ -4,17 +4,17 @@
 #define SMFS_BUILD_H
 
 #include "buffer.h"
-#include "error.h"
+#include "layout.h"
 
 /* Offsets and sizes are bytes. */
 struct build_parts {
-	const struct buffer *container;
-	uint64_t container_offset;
-	int ram_fd;          /* a file of MEM_SIZE bytes; -1 for a bare container */
-	uint64_t mem_size;
-	uint64_t ram_offset; /* where the container leaves no room before it, RAM goes
-	                        to the next multiple of 64 KiB after that */
-	uint64_t file_size;  /* a shorter file gets zeros at its end */
+	const struct layout *layout;
+	const struct buffer *head;
+	uint64_t head_offset;
+	bool has_ram;
+	uint64_t ram_offset; /* where the head leaves no room before it, RAM goes to the
+	                        layout's next place after that, and the header says so */
+	int ram_fd;          /* a file of as many bytes as mem_size says; -1: RAM is a hole */
 };
 
 /*

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "container_parts.h"
 #include "le.h"
-
-void edit_free(struct edit *edit)
-{
-	if (!edit)
-		return;
-	buffer_free(&edit->wire);
-	free(edit);
-}
+#include "text.h"
 
 void container_free(struct container *c)
 {
@@ -24,9 +18,7 @@ void container_free(struct container *c)
 	for (i = 0; i < c->list_count; i++)
 		free(c->lists[i].marks);
 	free(c->lists);
-	for (i = 0; i < c->edit_count; i++)
-		edit_free(c->edits[i]);
-	free(c->edits);
+	edits_free(&c->edits);
 	free(c->bytes);
 	free(c);
 }
@@ -65,7 +57,7 @@ uint64_t container_node_end(const struct container *c, unsigned place, uint64_t 
 	case BLOB:
 		return at + 4 + le_get(bytes, 4);
 	case OPTION:
-		return at + 1 + (bytes[0] ? p->row->of->size : 0);
+		return at + 1 + (bytes[0] ? p->row->size : 0);
 	case LIST:
 		element = &c->schema.place[p->first_child];
 		if (element->fixed_size)
@@ -128,30 +120,16 @@ static struct node list_element(const struct container *c, struct node list, uin
 	return (struct node){ element, at };
 }
 
-size_t container_find_edit(const struct container *c, uint64_t offset)
+/* Whether ROW is a view: it shares its offset with a leaf. */
+static bool is_view(const struct field *row)
 {
-	size_t low = 0, high = c->edit_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (c->edits[middle]->offset < offset)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return row->kind == TAG || row->kind == RAW || row->kind == WORD;
 }
 
-/* The edit in force for N, or null.  Views share their offset with a leaf. */
+/* The edit in force for N, or null. */
 static const struct edit *edit_of(const struct container *c, struct node n)
 {
-	enum kind kind = container_row(c, n)->kind;
-	size_t i = container_find_edit(c, n.offset);
-
-	if (kind == TAG || kind == RAW || i == c->edit_count || c->edits[i]->offset != n.offset)
-		return NULL;
-	return c->edits[i];
+	return is_view(container_row(c, n)) ? NULL : edits_get(&c->edits, n.offset);
 }
 
 struct value container_value(const struct container *c, struct node n)
@@ -163,11 +141,10 @@ struct value container_value(const struct container *c, struct node n)
 
 uint64_t container_mem_size(const struct container *c)
 {
-	struct node n;
+	uint64_t size = 0;
 
-	if (container_lookup(c, container_root(), "mem_size", &n))
-		return 0;
-	return le_get(container_value(c, n).bytes, 8);
+	container_number(c, "mem_size", &size);
+	return size;
 }
 
 bool container_mtime(const struct container *c, struct node n, struct timespec *t)
@@ -184,11 +161,6 @@ uint64_t container_version(const struct container *c, struct node n)
 	const struct edit *edit = edit_of(c, n);
 
 	return edit ? edit->version : 0;
-}
-
-static bool is_there(const struct container *c, struct node n)
-{
-	return container_row(c, n)->kind != OPTION || !container_value(c, n).absent;
 }
 
 static void list_children(const struct container *c, struct node dir, uint64_t from,
@@ -209,9 +181,8 @@ static void list_children(const struct container *c, struct node dir, uint64_t f
 	}
 }
 
-/* Children of a RECORD or VARIANT; ABSENT ones as well if that is set. */
 static void record_children(const struct container *c, struct node dir, uint64_t from,
-			    bool absent, container_child *fn, void *ctx)
+			    container_child *fn, void *ctx)
 {
 	const struct place *p = &c->schema.place[dir.place];
 	bool variant = p->row->kind == VARIANT;
@@ -224,12 +195,11 @@ static void record_children(const struct container *c, struct node dir, uint64_t
 
 		if (variant && child->tag >= 0 && child->tag != c->bytes[dir.offset])
 			continue;
-		if (child->row->kind == TAG || child->row->kind == RAW)
+		if (is_view(child->row))
 			n.offset = dir.offset;
 		else if (i + 1 < p->children)
 			at = container_node_end(c, n.place, at);
-		if (i >= from && (absent || is_there(c, n)) &&
-		    !fn(ctx, child->row->name, i, n))
+		if (i >= from && child->row->name && !fn(ctx, child->row->name, i, n))
 			return;
 	}
 }
@@ -240,7 +210,7 @@ void container_children(const struct container *c, struct node dir, uint64_t fro
 	if (container_row(c, dir)->kind == LIST)
 		list_children(c, dir, from, fn, ctx);
 	else
-		record_children(c, dir, from, false, fn, ctx);
+		record_children(c, dir, from, fn, ctx);
 }
 
 struct search {
@@ -284,21 +254,45 @@ int container_lookup(const struct container *c, struct node dir, const char *nam
 		*out = list_element(c, dir, index);
 		return 0;
 	}
-	record_children(c, dir, 0, false, match, &s);
+	record_children(c, dir, 0, match, &s);
 	if (!s.done)
 		return -ENOENT;
 	*out = s.found;
 	return 0;
 }
 
-bool container_find_option(const struct container *c, struct node dir, const char *name,
-			   struct node *out)
+int container_find(const struct container *c, const char *path, struct node *out)
 {
-	struct search s = { .name = name };
+	struct node n = container_root();
+	char name[NAME_MAX + 1];
+	size_t length;
+	int err;
 
-	if (container_row(c, dir)->kind == LIST)
+	while (*(path += strspn(path, "/"))) {
+		length = strcspn(path, "/");
+		if (length > NAME_MAX)
+			return -ENOENT;
+		if (!container_is_directory(c, n))
+			return -ENOTDIR;
+		memcpy(name, path, length);
+		name[length] = 0;
+		err = container_lookup(c, n, name, &n);
+		if (err)
+			return err;
+		path += length;
+	}
+	*out = n;
+	return 0;
+}
+
+bool container_number(const struct container *c, const char *path, uint64_t *out)
+{
+	struct node n;
+	struct value v;
+
+	if (container_find(c, path, &n) || container_row(c, n)->kind != UINT)
 		return false;
-	record_children(c, dir, 0, true, match, &s);
-	*out = s.found;
-	return s.done && container_row(c, s.found)->kind == OPTION;
+	v = container_value(c, n);
+	*out = text_number(container_row(c, n), &v);
+	return true;
 }

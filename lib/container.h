@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A container: its bytes as they were read, and the edits since
- * (docs/format.md, "Container").
+ * The head of a snapshot, which is its header and its container: its bytes as they
+ * were read, and the edits since (docs/format.md).
  *
  * Nothing is unpacked.  A node of the tree is a place of the schema and the
- * offset where its bytes start in the container as it was read, and both stay
+ * offset where its bytes start in the head as it was read, and both stay
  * what they are for the life of the container; an edit replaces the bytes of
  * one leaf, and only edits own memory.
  *
@@ -28,17 +28,17 @@ struct node {
 };
 
 /*
- * Decode the container that the N bytes at BYTES (from malloc) start with, and
- * check all of it; bytes after it are not looked at.  On success *OUT is the
- * caller's, to free, and owns BYTES.  On failure BYTES stay the caller's, and
- * E names the path in the tree and the offset, counted from BYTES and with
+ * Decode the head of which ROOT (format.h) is the row, and that the N bytes at BYTES
+ * (from malloc) start with, and check all of it; bytes after it are not looked at.  On
+ * success *OUT is the caller's, to free, and owns BYTES.  On failure BYTES stay the
+ * caller's, and E names the path in the tree and the offset, counted from BYTES and with
  * BASE added: -ERR_TRUNCATED, -ERR_MALFORMED, -ENOMEM.
  */
-int container_decode(uint8_t *bytes, size_t n, uint64_t base, struct container **out,
-		     struct error *e);
+int container_decode(const struct field *root, uint8_t *bytes, size_t n, uint64_t base,
+		     struct container **out, struct error *e);
 void container_free(struct container *c);
 
-/* Bytes that the container took when it was decoded. */
+/* Bytes that the head took when it was decoded. */
 uint64_t container_size(const struct container *c);
 
 /* The container's RAM size in bytes, its field mem_size. */
@@ -56,9 +56,14 @@ bool container_is_directory(const struct container *c, struct node n);
 int container_lookup(const struct container *c, struct node dir, const char *name,
 		     struct node *out);
 
-/* Whether DIR has an OPTION called NAME, absent or not; then it is *OUT. */
-bool container_find_option(const struct container *c, struct node dir, const char *name,
-			   struct node *out);
+/*
+ * The node at PATH, names with slashes between them, before or after them too, in
+ * *OUT: 0, -ENOENT, or -ENOTDIR for one below a file.
+ */
+int container_find(const struct container *c, const char *path, struct node *out);
+
+/* The number in the file at PATH in *OUT; false if there is no such number. */
+bool container_number(const struct container *c, const char *path, uint64_t *out);
 
 /*
  * A child of a directory.  Its name is NAME, or INDEX in decimal where NAME is
@@ -67,8 +72,7 @@ bool container_find_option(const struct container *c, struct node dir, const cha
 typedef bool container_child(void *ctx, const char *name, uint64_t index, struct node n);
 
 /*
- * Call FN for each child of the directory DIR that is there, from index FROM
- * on.  Indices grow, and the child of an index stays the same whatever edits
+ * Call FN for each child of the directory DIR, from index FROM on.  Indices grow, and the child of an index stays the same whatever edits
  * come.
  */
 void container_children(const struct container *c, struct node dir, uint64_t from,
@@ -93,28 +97,36 @@ bool container_mtime(const struct container *c, struct node n, struct timespec *
 /* A number that is another after every edit of N; 0 before the first. */
 uint64_t container_version(const struct container *c, struct node n);
 
-/*
- * An edit in the making.  V must have passed value_check for N's row, and N be
- * a leaf that is not a view.  Null if memory runs out.
- */
-struct edit *edit_new(const struct container *c, struct node n, const struct value *v,
-		      struct timespec when);
-void edit_free(struct edit *edit);
+/* Edits in the making, or in force: at most one of a leaf.  Starts as { 0 }. */
+struct edits {
+	struct edit **at; /* by offset */
+	size_t count;
+	size_t room;
+};
 
-/* Whether EDIT would change the container's encoding. */
-bool edit_is_change(const struct container *c, const struct edit *edit);
-
-/* Make sure that one more edit can be applied: 0 or -ENOMEM. */
-int container_reserve(struct container *c);
-
-/* Put EDIT, which C takes over, in force; room for it was reserved. */
-void container_apply(struct container *c, struct edit *edit);
+void edits_free(struct edits *e);
 
 /*
- * Append the whole container with its edits, and with PENDING (may be null) as
- * if it had been applied, to OUT.
+ * Add that the leaf N, which is no view, is to have the value V, which must have passed
+ * value_check for N's row; in place of what E had for N.  0, or -ENOMEM and E is as it was.
  */
-void container_encode(const struct container *c, const struct edit *pending,
+int edits_add(struct edits *e, const struct container *c, struct node n, const struct value *v,
+	      struct timespec when);
+
+/* Whether E would change what C encodes to. */
+bool edits_are_change(const struct edits *e, const struct container *c);
+
+/* Make sure that COUNT edits can be applied: 0 or -ENOMEM. */
+int container_reserve(struct container *c, size_t count);
+
+/* Put all of E in force, for which room was reserved; E is empty then. */
+void container_apply(struct container *c, struct edits *e);
+
+/*
+ * Append the whole head with its edits, and with PENDING (may be null) as if it had
+ * been applied, to OUT.
+ */
+void container_encode(const struct container *c, const struct edits *pending,
 		      struct buffer *out);
 
 #endif

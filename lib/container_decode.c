@@ -79,15 +79,21 @@ static uint64_t decode_counted(struct decoder *d, const struct field *row, uint6
 	return at + 4 + n;
 }
 
-static uint64_t decode_uint(struct decoder *d, const struct field *row, uint64_t at)
+static uint64_t decode_bytes(struct decoder *d, const struct field *row, uint64_t at)
 {
 	struct value v = { .bytes = d->c->bytes + at, .size = row->size };
 
 	if (!have(d, at, row->size))
 		return FAILED;
-	if (value_check(row, &v))
+	if (row->only && value_check(row, &v))
+		return fail(d, ERR_MALFORMED, at,
+			    "is %" PRIu64 ", only %" PRIu64 " is read here; take the snapshot anew with a monitor that writes that",
+			    le_get(v.bytes, row->size), row->only);
+	if (row->kind == UINT && value_check(row, &v))
 		return fail(d, ERR_MALFORMED, at, "%" PRIu64 " is not a valid value",
 			    le_get(v.bytes, row->size));
+	if (value_check(row, &v))
+		return fail(d, ERR_MALFORMED, at, "not the bytes that mark this layout");
 	return at + row->size;
 }
 
@@ -100,9 +106,9 @@ static uint64_t decode_option(struct decoder *d, const struct field *row, uint64
 	presence = d->c->bytes[at];
 	if (presence > 1)
 		return fail(d, ERR_MALFORMED, at, "presence byte is %u, not 0 or 1", presence);
-	if (presence && !have(d, at + 1, row->of->size))
+	if (presence && !have(d, at + 1, row->size))
 		return FAILED;
-	return at + 1 + (presence ? row->of->size : 0);
+	return at + 1 + (presence ? row->size : 0);
 }
 
 /* The children of PLACE that have TAG, one after the other. */
@@ -120,7 +126,7 @@ static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t
 		} else {
 			at = decode(d, (unsigned)(child - d->c->schema.place), at);
 			if (at == FAILED)
-				return fail_in(d, child->row->name, 0);
+				return child->row->name ? fail_in(d, child->row->name, 0) : FAILED;
 			child++;
 		}
 	}
@@ -216,9 +222,9 @@ static uint64_t decode(struct decoder *d, unsigned place, uint64_t at)
 
 	switch (row->kind) {
 	case UINT:
-		return decode_uint(d, row, at);
 	case BYTES:
-		return have(d, at, row->size) ? at + row->size : FAILED;
+	case MAGIC:
+		return decode_bytes(d, row, at);
 	case STRING:
 	case BLOB:
 		return decode_counted(d, row, at);
@@ -232,14 +238,15 @@ static uint64_t decode(struct decoder *d, unsigned place, uint64_t at)
 		return decode_variant(d, place, at);
 	case TAG:
 	case RAW:
+	case WORD:
 	case END:
 		break;
 	}
 	return at;
 }
 
-int container_decode(uint8_t *bytes, size_t n, uint64_t base, struct container **out,
-		     struct error *e)
+int container_decode(const struct field *root, uint8_t *bytes, size_t n, uint64_t base,
+		     struct container **out, struct error *e)
 {
 	struct decoder d = { .size = n, .base = base, .error = e };
 	struct error local = { 0 };
@@ -250,7 +257,7 @@ int container_decode(uint8_t *bytes, size_t n, uint64_t base, struct container *
 	d.c = calloc(1, sizeof(*d.c));
 	if (!d.c)
 		return error_set(e, ENOMEM, "out of memory");
-	schema_init(&d.c->schema);
+	schema_init(&d.c->schema, root);
 	d.c->bytes = bytes;
 	end = decode(&d, 0, 0);
 	if (end == FAILED) {

@@ -1,69 +1,142 @@
 /* SPDX-License-Identifier: MIT */
 /* Edits in the making and in force, and the container with them in it. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "container_parts.h"
 #include "le.h"
 
-struct edit *edit_new(const struct container *c, struct node n, const struct value *v,
-		      struct timespec when)
+/* The first edit at or after OFFSET, as an index. */
+size_t edits_find(const struct edits *e, uint64_t offset)
+{
+	size_t low = 0, high = e->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (e->at[middle]->offset < offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct edit *edits_get(const struct edits *e, uint64_t offset)
+{
+	size_t i = edits_find(e, offset);
+
+	return i < e->count && e->at[i]->offset == offset ? e->at[i] : NULL;
+}
+
+static void edit_free(struct edit *edit)
+{
+	if (!edit)
+		return;
+	buffer_free(&edit->wire);
+	free(edit);
+}
+
+void edits_free(struct edits *e)
+{
+	while (e->count > 0)
+		edit_free(e->at[--e->count]);
+	free(e->at);
+	*e = (struct edits){ 0 };
+}
+
+static int reserve(struct edits *e, size_t more)
+{
+	size_t room = e->room ? e->room : 1;
+	struct edit **grown;
+
+	if (more <= e->room - e->count)
+		return 0;
+	while (room - e->count < more)
+		room *= 2;
+	grown = realloc(e->at, room * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	e->at = grown;
+	e->room = room;
+	return 0;
+}
+
+static uint64_t old_end(const struct edit *edit)
+{
+	return edit->offset + edit->old_size;
+}
+
+/* Put EDIT, for which there is room, to its place; one of the same leaf is replaced. */
+static void insert(struct edits *e, struct edit *edit)
+{
+	size_t i = edits_find(e, edit->offset);
+
+	if (i < e->count && e->at[i]->offset == edit->offset) {
+		edit_free(e->at[i]);
+		e->at[i] = edit;
+		return;
+	}
+	/* An edit is of one leaf, and leaves don't overlap. */
+	assert(i == 0 || old_end(e->at[i - 1]) <= edit->offset);
+	assert(i == e->count || old_end(edit) <= e->at[i]->offset);
+	memmove(e->at + i + 1, e->at + i, (e->count - i) * sizeof(*e->at));
+	e->at[i] = edit;
+	e->count++;
+}
+
+int edits_add(struct edits *e, const struct container *c, struct node n, const struct value *v,
+	      struct timespec when)
 {
 	struct edit *edit = calloc(1, sizeof(*edit));
 
-	if (!edit)
-		return NULL;
+	if (!edit || reserve(e, 1)) {
+		free(edit);
+		return -ENOMEM;
+	}
 	edit->offset = n.offset;
 	edit->old_size = container_node_end(c, n.place, n.offset) - n.offset;
 	edit->when = when;
 	value_encode(container_row(c, n), v, &edit->wire);
 	if (edit->wire.failed) {
 		edit_free(edit);
-		return NULL;
-	}
-	return edit;
-}
-
-bool edit_is_change(const struct container *c, const struct edit *edit)
-{
-	size_t i = container_find_edit(c, edit->offset);
-	const uint8_t *bytes = c->bytes + edit->offset;
-	uint64_t size = edit->old_size;
-
-	if (i < c->edit_count && c->edits[i]->offset == edit->offset) {
-		bytes = c->edits[i]->wire.bytes;
-		size = c->edits[i]->wire.size;
-	}
-	return size != edit->wire.size || memcmp(bytes, edit->wire.bytes, size) != 0;
-}
-
-int container_reserve(struct container *c)
-{
-	size_t room = c->edit_room ? c->edit_room * 2 : 16;
-	struct edit **grown;
-
-	if (c->edit_count < c->edit_room)
-		return 0;
-	grown = realloc(c->edits, room * sizeof(*grown));
-	if (!grown)
 		return -ENOMEM;
-	c->edits = grown;
-	c->edit_room = room;
+	}
+	insert(e, edit);
 	return 0;
 }
 
-void container_apply(struct container *c, struct edit *edit)
+bool edits_are_change(const struct edits *e, const struct container *c)
 {
-	size_t i = container_find_edit(c, edit->offset);
+	size_t i;
 
-	edit->version = ++c->version;
-	if (i < c->edit_count && c->edits[i]->offset == edit->offset) {
-		edit_free(c->edits[i]);
-	} else {
-		memmove(c->edits + i + 1, c->edits + i, (c->edit_count - i) * sizeof(*c->edits));
-		c->edit_count++;
+	for (i = 0; i < e->count; i++) {
+		const struct edit *edit = e->at[i], *old = edits_get(&c->edits, edit->offset);
+		const uint8_t *bytes = old ? old->wire.bytes : c->bytes + edit->offset;
+		uint64_t size = old ? old->wire.size : edit->old_size;
+
+		if (size != edit->wire.size || memcmp(bytes, edit->wire.bytes, size) != 0)
+			return true;
 	}
-	c->edits[i] = edit;
+	return false;
+}
+
+int container_reserve(struct container *c, size_t count)
+{
+	return reserve(&c->edits, count);
+}
+
+void container_apply(struct container *c, struct edits *e)
+{
+	size_t i;
+
+	for (i = 0; i < e->count; i++) {
+		e->at[i]->version = ++c->version;
+		insert(&c->edits, e->at[i]);
+	}
+	e->count = 0;
+	edits_free(e);
 }
 
 /*
@@ -87,39 +160,35 @@ static void add(struct window *w, const uint8_t *p, uint64_t n)
 	buffer_add(w->out, p + skip, take);
 }
 
-/* Append the old bytes up to EDIT, and its own; returns where it ends in the old. */
-static uint64_t add_edit(const struct container *c, uint64_t at, const struct edit *edit,
-			 struct window *w)
-{
-	add(w, c->bytes + at, edit->offset - at);
-	add(w, edit->wire.bytes, edit->wire.size);
-	return edit->offset + edit->old_size;
-}
-
-/* Append the bytes [AT, END) of the container as it was read, edited. */
+/* Append the bytes [AT, END) of the head as it was read, with the edits in force and PENDING. */
 static void encode_range(const struct container *c, uint64_t at, uint64_t end,
-			 const struct edit *pending, struct window *w)
+			 const struct edits *pending, struct window *w)
 {
-	size_t i;
+	static const struct edits none;
+	const struct edits *e = &c->edits;
+	size_t i = edits_find(e, at), j;
 
-	for (i = container_find_edit(c, at); i < c->edit_count && c->edits[i]->offset < end; i++) {
-		const struct edit *edit = c->edits[i];
+	if (!pending)
+		pending = &none;
+	j = edits_find(pending, at);
+	for (;;) {
+		const struct edit *old = i < e->count ? e->at[i] : NULL;
+		const struct edit *edit = j < pending->count ? pending->at[j] : NULL;
 
-		if (pending && pending->offset <= edit->offset) {
-			at = add_edit(c, at, pending, w);
-			if (pending->offset == edit->offset)
-				edit = NULL; /* it is replaced */
-			pending = NULL;
-		}
-		if (edit)
-			at = add_edit(c, at, edit, w);
+		if (!edit || (old && old->offset < edit->offset))
+			edit = old;
+		if (!edit || edit->offset >= end)
+			break;
+		add(w, c->bytes + at, edit->offset - at);
+		add(w, edit->wire.bytes, edit->wire.size);
+		at = old_end(edit);
+		i += old && old->offset == edit->offset;
+		j += j < pending->count && pending->at[j]->offset == edit->offset;
 	}
-	if (pending)
-		at = add_edit(c, at, pending, w);
 	add(w, c->bytes + at, end - at);
 }
 
-void container_encode(const struct container *c, const struct edit *pending,
+void container_encode(const struct container *c, const struct edits *pending,
 		      struct buffer *out)
 {
 	struct window all = { .left = UINT64_MAX, .out = out };
@@ -143,7 +212,7 @@ uint64_t container_raw_size(const struct container *c, struct node n)
 	uint64_t size = end - n.offset;
 	size_t i;
 
-	for (i = container_find_edit(c, n.offset); i < c->edit_count && c->edits[i]->offset < end; i++)
-		size += c->edits[i]->wire.size - c->edits[i]->old_size;
+	for (i = edits_find(&c->edits, n.offset); i < c->edits.count && c->edits.at[i]->offset < end; i++)
+		size += c->edits.at[i]->wire.size - c->edits.at[i]->old_size;
 	return size;
 }

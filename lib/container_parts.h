@@ -17,7 +17,7 @@ struct list {
 
 /* The bytes of one leaf, once they have been edited. */
 struct edit {
-	uint64_t offset; /* of the leaf in the container as it was read */
+	uint64_t offset; /* of the leaf in the head as it was read */
 	uint64_t old_size;
 	struct buffer wire;
 	struct timespec when;
@@ -30,9 +30,7 @@ struct container {
 	uint64_t size;
 	struct list *lists; /* by offset */
 	size_t list_count;
-	struct edit **edits; /* by offset */
-	size_t edit_count;
-	size_t edit_room;
+	struct edits edits; /* in force */
 	uint64_t version;
 };
 
@@ -40,6 +38,9 @@ struct container {
 uint64_t container_node_end(const struct container *c, unsigned place, uint64_t at);
 
 /* The first edit at or after OFFSET, as an index. */
-size_t container_find_edit(const struct container *c, uint64_t offset);
+size_t edits_find(const struct edits *e, uint64_t offset);
+
+/* The edit of the leaf at OFFSET, or null. */
+const struct edit *edits_get(const struct edits *e, uint64_t offset);
 
 #endif

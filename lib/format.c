@@ -3,10 +3,9 @@
 
 /* clang-format off */
 
-/* Defined by this project: the reference imports the record and does not publish its encoding. */
 static const struct field queue[] = {
 	{ UINT, "size",            2, DEC, .doc = "descriptors in the ring" },
-	{ UINT, "ready",           1, DEC, .limit = 2, .doc = "1: the driver enabled the queue" },
+	{ UINT, "ready",           1, BOOL, .doc = "1: the driver enabled the queue" },
 	{ UINT, "desc_table",      8, HEX, .doc = "guest-physical address" },
 	{ UINT, "avail_ring",      8, HEX, .doc = "guest-physical address" },
 	{ UINT, "used_ring",       8, HEX, .doc = "guest-physical address" },
@@ -17,7 +16,7 @@ static const struct field queue[] = {
 
 static const struct field queue_record = { RECORD, .of = queue };
 
-/* Defined by this project, as the queue is.  The features are a low and a high u32: a u64. */
+/* The features are a low and a high u32: a u64. */
 static const struct field mmio[] = {
 	{ UINT, "driver_features",  8, HEX, .doc = "virtio feature bits the driver accepted" },
 	{ UINT, "status",           4, HEX, .doc = "virtio device status" },
@@ -48,14 +47,24 @@ static const struct field volume[] = {
 	{ .kind = END }
 };
 
+static const struct field backend_state[] = {
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "the share's inodes and open files" },
+	{ .kind = END }
+};
+
+static const struct field dax_state[] = {
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "what the DAX window maps" },
+	{ .kind = END }
+};
+
 static const struct field virtiofs[] = {
 	{ STRING, "tag",            FORMAT_STRING_MAX, .doc = "the share's name for the guest" },
 	{ STRING, "mount",          FORMAT_STRING_MAX, .doc = "where the guest mounts it" },
 	{ STRING, "host_path",      FORMAT_STRING_MAX, .doc = "the folder on the host that is shared" },
 	{ UINT,   "dax_gpa",        8, HEX,            .doc = "guest-physical address of the DAX window" },
 	{ UINT,   "dax_window_len", 8, SIZE,           .doc = "bytes" },
-	{ BLOB,   "backend_state",  FORMAT_BLOB_MAX,   .doc = "opaque" },
-	{ BLOB,   "dax_state",      FORMAT_BLOB_MAX,   .doc = "opaque" },
+	{ RECORD, "backend_state", .of = backend_state },
+	{ RECORD, "dax_state",     .of = dax_state },
 	{ .kind = END }
 };
 
@@ -78,52 +87,99 @@ static const struct field device[] = {
 	{ .kind = END }
 };
 
-/* Defined by this project: the reference imports the record and does not publish its encoding. */
-static const struct field inet_port = { UINT, .size = 2 };
-
 static const struct field listener[] = {
 	{ UINT,   "cid",       8, DEC, .doc = "vsock context id" },
 	{ UINT,   "peer_port", 4, DEC, .doc = "vsock port of the peer" },
 	{ UINT,   "vm_port",   4, DEC, .doc = "vsock port in the guest" },
 	{ UINT,   "family",    2, DEC, .doc = "address family" },
 	{ UINT,   "socktype",  2, DEC, .doc = "socket type" },
-	{ OPTION, "inet_port", .of = &inet_port, .doc = "port on the host" },
+	{ UINT,   "inet_port", 4, DEC, .none = UINT32_MAX, .shown = 2, .doc = "port on the host, or none" },
 	{ .kind = END }
 };
 
-static const struct field vcpu = { BLOB, .size = FORMAT_BLOB_MAX, .doc = "vCPU state, opaque" };
+static const struct field vcpu[] = {
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "state of the vCPU" },
+	{ .kind = END }
+};
+
+static const struct field intc[] = {
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "state of the interrupt controllers" },
+	{ .kind = END }
+};
+
+static const struct field com1[] = {
+	{ UINT, "ier", 1, HEX, .doc = "interrupt enable" },
+	{ UINT, "lcr", 1, HEX, .doc = "line control" },
+	{ UINT, "mcr", 1, HEX, .doc = "modem control" },
+	{ UINT, "scr", 1, HEX, .doc = "scratch" },
+	{ UINT, "dll", 1, HEX, .doc = "divisor latch, low" },
+	{ UINT, "dlm", 1, HEX, .doc = "divisor latch, high" },
+	{ .kind = END }
+};
+
+static const struct field vcpu_record = { RECORD, .of = vcpu };
 static const struct field device_record = { RECORD, .of = device };
-static const struct field tsi_token = { BYTES, .size = 32 };
 static const struct field listener_record = { RECORD, .of = listener };
 
 static const struct field container[] = {
 	{ UINT,   "num_cpus",         1, DEC,  .doc = "vCPUs of the guest" },
 	{ UINT,   "mem_size",         8, SIZE, RO, .doc = "bytes of guest RAM" },
-	{ BYTES,  "com1",             6,       .doc = "16550 UART state" },
-	{ UINT,   "clock_host_ticks", 8, DEC,  .doc = "unit not defined" },
-	{ UINT,   "clock_ref",        8, DEC,  .doc = "unit not defined" },
-	{ BLOB,   "intc", FORMAT_BLOB_MAX,     .doc = "interrupt controller state, opaque" },
-	{ LIST,   "vcpu",      .of = &vcpu },
+	{ RECORD, "com1",      .of = com1 },
+	{ UINT,   "clock_host_ticks", 8, DEC,  .doc = "ticks of the host's clock" },
+	{ UINT,   "clock_ref",        8, DEC,  .doc = "the clock that they belong to" },
+	{ RECORD, "intc",      .of = intc },
+	{ LIST,   "vcpu",      .of = &vcpu_record },
 	{ LIST,   "devices",   .of = &device_record },
-	{ OPTION, "tsi_token", .of = &tsi_token, .access = SECRET, .doc = "a secret shared with the host" },
+	{ OPTION, "tsi_token", 32, .access = SECRET, .doc = "a secret shared with the host; may be empty" },
 	{ LIST,   "listeners", .of = &listener_record },
+	{ .kind = END }
+};
+
+#define LAYOUT_NAME(word) \
+	static const char *const word##_word[] = { #word, NULL }; \
+	static const struct field word##_views[] = { \
+		{ WORD, "format", .access = RO, .words = word##_word, .doc = "how the file is laid out" }, \
+		{ .kind = END } \
+	}
+
+LAYOUT_NAME(kvm);
+LAYOUT_NAME(hvf);
+LAYOUT_NAME(bare);
+
+static const struct field kvm_header[] = {
+	{ MAGIC, .size = 8, .magic = "SMSNAP07" },
+	{ UINT, "ram_offset", 8, DEC, RO, .doc = "where RAM is in the file" },
+	{ .kind = END }
+};
+
+static const struct field hvf_header[] = {
+	{ MAGIC, .size = 8, .magic = "SMSNAP\n" },
+	{ UINT, "version",    8, DEC, RO, .only = FORMAT_HVF_VERSION, .doc = "of the format" },
+	{ UINT, "ram_gpa",    8, HEX,     .doc = "guest-physical address of RAM" },
+	{ UINT, "ram_offset", 8, DEC, RO, .doc = "where RAM is in the file" },
+	{ .kind = END }
+};
+
+static const struct field kvm[] = {
+	{ RECORD, "layout", .of = kvm_header, .views = kvm_views },
+	{ RECORD, .of = container },
+	{ .kind = END }
+};
+
+static const struct field hvf[] = {
+	{ RECORD, "layout", .of = hvf_header, .views = hvf_views },
+	{ RECORD, .of = container },
+	{ .kind = END }
+};
+
+static const struct field bare[] = {
+	{ RECORD, "layout", .of = none, .views = bare_views },
+	{ RECORD, .of = container },
 	{ .kind = END }
 };
 
 /* clang-format on */
 
-const struct field format_container = { RECORD, .of = container };
-
-const char *format_device_kind(uint32_t virtio_id)
-{
-	enum { VIRTIO_ID_VSOCK = 19, VIRTIO_ID_FS = 26 };
-
-	switch (virtio_id) {
-	case VIRTIO_ID_VSOCK:
-		return "vsock";
-	case VIRTIO_ID_FS:
-		return "virtiofs";
-	default:
-		return "blk";
-	}
-}
+const struct field format_kvm = { RECORD, .of = kvm };
+const struct field format_hvf = { RECORD, .of = hvf };
+const struct field format_bare = { RECORD, .of = bare };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The container's format as data (docs/format.md, "Container").
+ * The snapshot's format as data (docs/format.md).
  *
- * The tables in format.c are the only place that knows a record's structure.
+ * A snapshot begins with its head: a header, which differs from layout to
+ * layout, and the container.  The tables in format.c are the only place that
+ * knows a record's structure.
  * Decoding, encoding, the names in the tree, text and JSON interpret them, so
  * that a new field, or another encoding of a record, is an edit of a row.
  */
@@ -20,13 +22,16 @@ enum kind {
 	STRING,  /* u32 count, then that many bytes of UTF-8, at most SIZE */
 	BLOB,    /* u32 count, then that many bytes, at most SIZE */
 	LIST,    /* u32 count, then that many of the row OF */
-	OPTION,  /* u8 presence, 0 or 1, then the row OF if it is 1 */
-	RECORD,  /* the rows OF, one after the other */
+	OPTION,  /* u8 presence, 0 or 1, then SIZE bytes if it is 1 */
+	MAGIC,   /* the SIZE bytes at MAGIC and no others; never shown */
+	RECORD,  /* the rows OF, one after the other; without a name they are shown
+	            as the rows of the record around it */
 	VARIANT, /* u8 tag, then the rows of that one of CHOICES */
 
 	/* Views have no bytes of their own, they show those of their parent. */
-	TAG, /* the word of a VARIANT's tag */
-	RAW, /* a RECORD or VARIANT as it is encoded */
+	TAG,  /* the word of a VARIANT's tag */
+	RAW,  /* a RECORD or VARIANT as it is encoded */
+	WORD, /* the first of WORDS, always */
 };
 
 /* How a UINT is shown.  Every form is read in decimal and in hexadecimal. */
@@ -34,6 +39,7 @@ enum base {
 	DEC,
 	HEX,
 	SIZE, /* decimal; read with a suffix K, M, G or T as well */
+	BOOL, /* 0, or 1 for every other value */
 };
 
 enum access {
@@ -44,14 +50,19 @@ enum access {
 
 struct field {
 	enum kind kind;
-	const char *name;   /* in the tree; null for the row of a list or option */
+	const char *name;   /* in the tree; null for the row of a list, and for a leaf
+	                       that is not shown, which is built as zeros */
 	uint32_t size;      /* bytes, see enum kind */
 	enum base base;     /* UINT */
 	enum access access; /* leaves: whether the tree lets it be edited */
-	uint64_t limit;     /* UINT: values from here on are malformed; 0: none are */
-	const char *const *words;    /* UINT: shown as a word, value by value; ends
+	uint64_t only;      /* UINT: any other value is malformed; 0: none is */
+	uint64_t none;      /* UINT: the value that is shown as the word none; 0: there
+	                       is no such value */
+	uint32_t shown;     /* UINT: of any other, its low so many bytes count; 0: all */
+	const char *magic;  /* MAGIC */
+	const char *const *words;    /* UINT, WORD: shown as a word, value by value; ends
 	                                with null, values past it are malformed */
-	const struct field *of;      /* LIST, OPTION, RECORD */
+	const struct field *of;      /* LIST, RECORD */
 	const struct field *views;   /* RECORD, VARIANT: their views, or null */
 	const struct choice *choices; /* VARIANT, TAG: by tag; ends with a null
 	                                 name, tags past it are malformed */
@@ -63,16 +74,13 @@ struct choice {
 	const struct field *of;
 };
 
-/* The row of the whole container, a RECORD. */
-extern const struct field format_container;
+/* The rows of whole heads, RECORDs, by layout: a header and the container. */
+extern const struct field format_kvm, format_hvf, format_bare;
+
+/* The numbers of the formats that are read: in KVM's and hvf's magic, and hvf's version. */
+enum { FORMAT_KVM_NUMBER = 7, FORMAT_HVF_MAGIC = 10, FORMAT_HVF_VERSION = 11 };
 
 /* The greatest number of bytes in a string and in a blob. */
 enum { FORMAT_STRING_MAX = 65536, FORMAT_BLOB_MAX = 16 << 20 };
-
-/*
- * The word that a device's kind has for VIRTIO_ID, a device id of the virtio
- * specification (docs/format.md, "Device record").
- */
-const char *format_device_kind(uint32_t virtio_id);
 
 #endif

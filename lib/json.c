@@ -41,7 +41,7 @@ static json_object *leaf_to_json(const struct field *row, const struct value *v)
 	json_object *o;
 
 	if (row->kind == UINT && !row->words && row->base != HEX)
-		return json_object_new_uint64(le_get(v->bytes, row->size));
+		return json_object_new_uint64(text_number(row, v));
 	if (!text_is_text(row))
 		return hex_string(v);
 	text_print(row, v, &text);
@@ -59,6 +59,18 @@ struct dump {
 
 static json_object *node_to_json(const struct container *c, struct node n);
 
+/* Whether the leaf N is absent: its file is empty, or says none. */
+static bool is_null(const struct container *c, struct node n)
+{
+	const struct field *row = container_row(c, n);
+	struct value v;
+
+	if (row->kind != OPTION && !(row->kind == UINT && row->none))
+		return false;
+	v = container_value(c, n);
+	return row->kind == OPTION ? v.size == 0 : text_is_none(row, &v);
+}
+
 static bool add_child(void *ctx, const char *name, uint64_t index, struct node n)
 {
 	const struct field *row;
@@ -69,21 +81,16 @@ static bool add_child(void *ctx, const char *name, uint64_t index, struct node n
 	row = container_row(d->c, n);
 	if (row->kind == RAW)
 		return true;
+	if (is_null(d->c, n)) {
+		d->failed = json_object_object_add(d->parent, name, NULL) < 0;
+		return !d->failed;
+	}
 	o = node_to_json(d->c, n);
 	d->failed = !o || (name ? json_object_object_add(d->parent, name, o)
 				: json_object_array_add(d->parent, o)) < 0;
 	if (d->failed)
 		json_object_put(o);
 	return !d->failed;
-}
-
-/* The tree does not show an option that is absent; here it is null. */
-static void add_absent(struct dump *d, const struct field *rows)
-{
-	for (; rows->kind != END; rows++)
-		if (rows->kind == OPTION &&
-		    !json_object_object_get_ex(d->parent, rows->name, NULL))
-			d->failed |= json_object_object_add(d->parent, rows->name, NULL) < 0;
 }
 
 /* As deep as the schema. */
@@ -95,14 +102,12 @@ static json_object *node_to_json(const struct container *c, struct node n)
 
 	if (!container_is_directory(c, n)) {
 		v = container_value(c, n);
-		return leaf_to_json(value_row(row), &v);
+		return leaf_to_json(row, &v);
 	}
 	d.parent = row->kind == LIST ? json_object_new_array() : json_object_new_object();
 	if (!d.parent)
 		return NULL;
 	container_children(c, n, 0, add_child, &d);
-	if (row->kind == RECORD)
-		add_absent(&d, row->of);
 	if (d.failed) {
 		json_object_put(d.parent);
 		return NULL;
@@ -178,7 +183,7 @@ static int build_text(struct build *b, const struct field *row, json_object *o)
 		return refuse(b, "must be a string");
 	length = (size_t)json_object_get_string_len(o);
 	if (row->kind == STRING)
-		v = (struct value){ (const uint8_t *)json_object_get_string(o), length, false };
+		v = (struct value){ (const uint8_t *)json_object_get_string(o), length };
 	else if (text_parse(row, json_object_get_string(o), length, scratch, &v))
 		return refuse(b, row->words ? "is not one of the words for it"
 					    : "is not a number \"0x...\" in its range");
@@ -204,16 +209,21 @@ static int build_text(struct build *b, const struct field *row, json_object *o)
 static int build_number(struct build *b, const struct field *row, json_object *o)
 {
 	uint8_t bytes[8];
-	struct value v = { bytes, row->size, false };
+	struct value v = { bytes, row->size };
 	uint64_t n;
 
+	if (row->none && !o) {
+		le_put(bytes, 8, row->none);
+		value_encode(row, &v, b->out);
+		return 0;
+	}
 	if (!json_object_is_type(o, json_type_int))
-		return refuse(b, "must be a whole number");
+		return refuse(b, row->none ? "must be a whole number or null" : "must be a whole number");
 	n = json_object_get_uint64(o);
-	if (json_object_get_int64(o) < 0 || (row->size < 8 && n >> (row->size * 8)))
-		return refuse(b, "is out of range");
 	le_put(bytes, 8, n);
-	if (value_check(row, &v))
+	/* What is left of it once it is stored must be all of it. */
+	if (json_object_get_int64(o) < 0 || le_get(bytes, row->size) != n ||
+	    text_number(row, &v) != n || value_check(row, &v))
 		return refuse(b, "is out of range");
 	value_encode(row, &v, b->out);
 	return 0;
@@ -233,13 +243,17 @@ static int build_bytes(struct build *b, const struct field *row, json_object *o)
 	uint8_t *bytes;
 	size_t i;
 
+	if (row->kind == OPTION && !o) {
+		value_encode(row, &v, b->out);
+		return 0;
+	}
 	if (!json_object_is_type(o, json_type_string))
 		return refuse(b, "must be a string of hexadecimal digits");
 	hex = json_object_get_string(o);
 	v.size = (size_t)json_object_get_string_len(o) / 2;
 	if (json_object_get_string_len(o) % 2)
 		return refuse(b, "has an odd number of hexadecimal digits");
-	if (value_check_size(row, v.size))
+	if (value_check_size(row, v.size) || (row->kind == OPTION && v.size == 0))
 		return refuse(b, "has %zu bytes, %s %" PRIu32, v.size,
 			      row->kind == BLOB ? "at most" : "not", row->size);
 	bytes = malloc(v.size + 1);
@@ -279,28 +293,40 @@ static int build_list(struct build *b, const struct field *row, json_object *o)
 	return 0;
 }
 
+/* What has no name is not in the document: the bytes are always the same. */
+static void build_hidden(struct build *b, const struct field *row)
+{
+	buffer_add(b->out, row->kind == MAGIC ? row->magic : NULL, row->size);
+}
+
 /* The members of O that ROWS describe; *FOUND counts them. */
 static int build_members(struct build *b, const struct field *rows, json_object *o, size_t *found)
 {
 	json_object *member;
-	int err;
+	int err = 0;
 
-	for (; rows->kind != END; rows++, ++*found) {
-		if (!json_object_object_get_ex(o, rows->name, &member)) {
-			enter(b, rows->name, 0);
-			return refuse(b, "is missing");
+	for (; !err && rows && rows->kind != END; rows++) {
+		if (!rows->name && rows->kind == RECORD) {
+			err = build_members(b, rows->of, o, found);
+		} else if (!rows->name) {
+			build_hidden(b, rows);
+		} else if (rows->kind != RAW && rows->kind != TAG) {
+			if (!json_object_object_get_ex(o, rows->name, &member)) {
+				enter(b, rows->name, 0);
+				return refuse(b, "is missing");
+			}
+			err = build_in(b, rows->name, 0, rows, member);
+			++*found;
 		}
-		err = build_in(b, rows->name, 0, rows, member);
-		if (err)
-			return err;
 	}
-	return 0;
+	return err;
 }
 
 static bool is_member(const struct field *rows, const char *name)
 {
 	for (; rows && rows->kind != END; rows++)
-		if (rows->kind != RAW && strcmp(rows->name, name) == 0)
+		if (rows->name ? rows->kind != RAW && strcmp(rows->name, name) == 0
+			       : rows->kind == RECORD && is_member(rows->of, name))
 			return true;
 	return false;
 }
@@ -328,9 +354,11 @@ static int build_record(struct build *b, const struct field *row, json_object *o
 
 	if (!json_object_is_type(o, json_type_object))
 		return refuse(b, "must be an object");
-	err = build_members(b, row->of, o, &found);
+	err = build_members(b, row->views, o, &found);
+	if (!err)
+		err = build_members(b, row->of, o, &found);
 	if (!err && (size_t)json_object_object_length(o) != found)
-		err = refuse_unknown(b, row->of, NULL, o);
+		err = refuse_unknown(b, row->of, row->views, o);
 	return err;
 }
 
@@ -383,10 +411,12 @@ static int build_node(struct build *b, const struct field *row, json_object *o)
 		return build_text(b, row, o);
 	case BYTES:
 	case BLOB:
-		return build_bytes(b, row, o);
 	case OPTION:
-		buffer_add_uint(b->out, 1, o != NULL);
-		return o ? build_node(b, row->of, o) : 0;
+		return build_bytes(b, row, o);
+	case WORD:
+		return o && json_object_is_type(o, json_type_string) && is_text(o, row->words[0])
+			       ? 0
+			       : refuse(b, "must be \"%s\"", row->words[0]);
 	case LIST:
 		return build_list(b, row, o);
 	case RECORD:
@@ -395,16 +425,18 @@ static int build_node(struct build *b, const struct field *row, json_object *o)
 		return build_variant(b, row, o);
 	case TAG:
 	case RAW:
+	case MAGIC:
 	case END:
 		break;
 	}
 	return 0;
 }
 
-int json_to_container(json_object *top, struct buffer *out, struct error *e)
+int json_to_container(const struct field *root, json_object *top, struct buffer *out,
+		      struct error *e)
 {
 	struct build b = { .out = out, .error = e };
-	int err = build_node(&b, &format_container, top);
+	int err = build_node(&b, root, top);
 
 	if (!err && out->failed)
 		err = error_set(e, ENOMEM, "out of memory");

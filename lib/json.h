@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A container as JSON, shaped as the tree: objects for records, arrays for
+ * A snapshot's head as JSON, shaped as the tree: objects for records, arrays for
  * lists, numbers as their files show them (hexadecimal ones as strings), bytes
- * as strings of hexadecimal digits, null for an absent option.
+ * as strings of hexadecimal digits, null for what is absent.
  */
 #ifndef SMFS_JSON_H
 #define SMFS_JSON_H
@@ -11,15 +11,16 @@
 
 #include "container.h"
 
-/* The whole container C.  The caller puts the object; null if memory runs out. */
+/* The whole head C.  The caller puts the object; null if memory runs out. */
 json_object *json_from_container(const struct container *c);
 
 /*
- * Append the container that the object TOP describes to OUT.  What
+ * Append the head, of which ROOT (format.h) is the row, that the object TOP describes to OUT.  What
  * json_from_container could not have made is refused, and E names its path:
  * -EINVAL, or -ENOMEM.
  */
-int json_to_container(json_object *top, struct buffer *out, struct error *e);
+int json_to_container(const struct field *root, json_object *top, struct buffer *out,
+		      struct error *e);
 
 /*
  * Parse the N bytes at TEXT, one JSON document in UTF-8.  The caller puts *OUT.

@@ -160,7 +160,6 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 		goto fail;
 	r->base = p;
 	r->shown = faults_before_zeros(fd);
-	madvise(r->base, size, MADV_DONTDUMP);
 	r->top = map_memory(size);
 	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
 	if (!r->top || !r->written) {
@@ -179,7 +178,7 @@ fail:
 	if (r->fd >= 0)
 		close(r->fd);
 	if (r->base)
-		munmap(r->base, size);
+		cow_unmap_ram(r->base, size);
 	if (r->top)
 		munmap(r->top, size);
 	free(r->written);
@@ -198,7 +197,7 @@ void ram_close(struct ram *r)
 	pthread_rwlock_destroy(&r->writes);
 	pthread_rwlock_destroy(&r->moves);
 	close(r->fd);
-	munmap(r->base, r->size);
+	cow_unmap_ram(r->base, r->size);
 	munmap(r->top, r->size);
 	free(r->written);
 	free(r);
@@ -238,7 +237,7 @@ static int become_clone(struct ram *r, int fd, struct error *e)
 	if (p == MAP_FAILED)
 		return error_set(e, errno, "cannot map the clone of RAM: %s", strerror(errno));
 	madvise(p, r->size, MADV_DONTDUMP);
-	munmap(r->base, r->size);
+	cow_unmap_ram(r->base, r->size);
 	close(r->fd);
 	r->base = p;
 	r->fd = fd;
@@ -333,13 +332,12 @@ int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct
 	err = cow_map_ram(fd, offset, r->size, file_len, MAP_NORESERVE, &p, e);
 	if (err)
 		return err;
-	madvise(p, r->size, MADV_DONTDUMP);
 	if (dup3(fd, r->fd, O_CLOEXEC) < 0) {
 		err = errno;
-		munmap(p, r->size);
+		cow_unmap_ram(p, r->size);
 		return error_set(e, err, "cannot open the RAM's file again: %s", strerror(err));
 	}
-	munmap(r->base, r->size);
+	cow_unmap_ram(r->base, r->size);
 	r->base = p;
 	r->offset = offset;
 	r->lost = false;
@@ -418,7 +416,7 @@ static int settle_last_page(const struct ram *r, struct view *v)
 {
 	struct iovec *piece = &v->pieces[v->last_of_file];
 	const uint8_t *start = piece->iov_base, *end = start + piece->iov_len;
-	const uint8_t *page = end - 1 - (size_t)(end - 1 - r->base) % v->page_size;
+	const uint8_t *page = end - 1 - (uintptr_t)(end - 1) % v->page_size;
 	const uint8_t *from = page < start ? start : page;
 	size_t n;
 

@@ -30,19 +30,31 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
 }
 
-struct layout layout_next(const struct layout *old, uint64_t size)
+struct parts parts_next(const struct parts *old, uint64_t size)
 {
-	struct layout next = *old;
-	uint64_t end = old->container_offset + size;
+	struct parts next = *old;
+	uint64_t end = old->head_offset + size;
 	uint64_t tail_size = old->file_size - old->tail_offset;
 
-	next.container_size = size;
-	if (tail_size == 0)
+	next.head_size = size;
+	if (old->glued)
 		next.tail_offset = end;
 	else if (end > old->tail_offset)
 		next.tail_offset = (end + TAIL_ALIGNMENT - 1) / TAIL_ALIGNMENT * TAIL_ALIGNMENT;
 	next.file_size = next.tail_offset + tail_size;
 	return next;
+}
+
+uint64_t parts_left_behind(const struct parts *old, const struct parts *new)
+{
+	uint64_t start = new->head_offset + new->head_size;
+	uint64_t end = old->head_offset + old->head_size;
+
+	if (end > new->tail_offset)
+		end = new->tail_offset;
+	if (end > new->file_size)
+		end = new->file_size;
+	return end > start ? end - start : 0;
 }
 
 bool save_is_unchanged(const struct save *s, const struct beside *b)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing an edited container into a snapshot file, all or nothing
+ * Writing an edited head, its header and container, into a snapshot file, all or nothing
  * (docs/saving.md).
  */
 #ifndef SMFS_SAVE_H
@@ -16,13 +16,13 @@
 #include "ram.h"
 
 /* Where things are in a snapshot file, in bytes. */
-struct layout {
-	uint64_t container_offset;
-	uint64_t container_size;
-	uint64_t tail_offset; /* of what comes after the container and its
-	                         padding: RAM, or bytes that are not ours; the
-	                         file's end if there is nothing */
+struct parts {
+	uint64_t head_offset;
+	uint64_t head_size;
+	uint64_t tail_offset; /* of what comes after the head and its padding:
+	                         RAM, or bytes that are not ours */
 	uint64_t file_size;
+	bool glued;           /* the tail has to follow the head at once */
 };
 
 /* What tells a file from another, and from itself after a change. */
@@ -42,9 +42,9 @@ struct save {
 	bool fd_is_path;   /* FD is what PATH names, and open to write as well; else
 	                      PATH is a new file */
 	struct identity identity; /* of FD, when it was last seen */
-	struct layout old;
-	struct layout new;
-	const struct buffer *container;
+	struct parts old;
+	struct parts new;
+	const struct buffer *head;
 	struct ram *ram;   /* what is mapped of FD's tail, or null */
 	bool save_ram;     /* the pages written to RAM as well; the caller holds
 	                      writes to it */
@@ -62,8 +62,11 @@ struct saved {
 	bool undo_first; /* for the next save; RAM is lost until then if it has moved */
 };
 
-/* The layout of OLD after its container got SIZE bytes (docs/format.md, "Room"). */
-struct layout layout_next(const struct layout *old, uint64_t size);
+/* The parts of OLD after its head got SIZE bytes (docs/format.md, "Room"). */
+struct parts parts_next(const struct parts *old, uint64_t size);
+
+/* Bytes after the head of NEW that are to be zeros, for the longer one of OLD was there. */
+uint64_t parts_left_behind(const struct parts *old, const struct parts *new);
 
 /*
  * Save.  On success the new snapshot is at PATH, durably, and *OUT tells more.  On

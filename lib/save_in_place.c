@@ -27,38 +27,27 @@ static bool tail_moves(const struct save *s)
 	return s->old.tail_offset < s->old.file_size && s->new.tail_offset != s->old.tail_offset;
 }
 
-static uint64_t container_end(const struct layout *l)
-{
-	return l->container_offset + l->container_size;
-}
-
-/*
- * The container and, where it got shorter, zeros after it as far as the old one
- * went and the file goes.
- */
+/* The head and, where it got shorter, zeros for what it leaves behind. */
 static int new_bytes(const struct save *s, struct buffer *out)
 {
-	uint64_t end = container_end(&s->old);
-
-	buffer_add(out, s->container->bytes, s->container->size);
-	if (end > container_end(&s->new) && s->new.file_size > container_end(&s->new))
-		buffer_add(out, NULL, end - container_end(&s->new));
+	buffer_add(out, s->head->bytes, s->head->size);
+	buffer_add(out, NULL, parts_left_behind(&s->old, &s->new));
 	return out->failed ? -ENOMEM : 0;
 }
 
-/* Bytes that the snapshot has from its container's offset on, at most N, in *OUT. */
+/* Bytes that the snapshot has from its head's offset on, at most N, in *OUT. */
 static int old_bytes(const struct save *s, uint64_t n, struct buffer *out)
 {
-	uint64_t left = s->old.tail_offset - s->old.container_offset;
+	uint64_t left = s->old.tail_offset - s->old.head_offset;
 
 	buffer_add(out, NULL, n < left ? n : left);
 	if (out->failed)
 		return -ENOMEM;
-	return io_read(s->fd, out->bytes, out->size, s->old.container_offset);
+	return io_read(s->fd, out->bytes, out->size, s->old.head_offset);
 }
 
 /* Leave out of C what is the same before and after. */
-static void trim(struct change *c, const struct buffer *old, uint64_t container_offset)
+static void trim(struct change *c, const struct buffer *old, uint64_t head_offset)
 {
 	uint64_t same = old->size < c->size ? old->size : c->size;
 	uint64_t skip = 0;
@@ -72,7 +61,7 @@ static void trim(struct change *c, const struct buffer *old, uint64_t container_
 		skip++;
 	c->bytes += skip;
 	c->size -= skip;
-	c->offset = container_offset + skip;
+	c->offset = head_offset + skip;
 }
 
 /* Add a range to the array in RANGES, which the file has at least a part of. */
@@ -130,24 +119,28 @@ static int insert(const struct save *s)
 	return 0;
 }
 
-/* Copy the tail to where it goes, its end first: the two places overlap. */
+/*
+ * Copy the tail to where it goes.  The two places may overlap: its end goes first on the
+ * way up, its start on the way down.
+ */
 static int shift(const struct save *s)
 {
 	enum { CHUNK = 1 << 20 };
-	uint64_t left = s->old.file_size - s->old.tail_offset;
+	bool up = s->new.tail_offset > s->old.tail_offset;
+	uint64_t size = s->old.file_size - s->old.tail_offset, done, at;
 	uint8_t *chunk = malloc(CHUNK);
 	int err = chunk ? 0 : -ENOMEM;
+	size_t take;
 
-	while (!err && left > 0) {
-		size_t take = left < CHUNK ? left : CHUNK;
-
-		left -= take;
-		err = io_read(s->fd, chunk, take, s->old.tail_offset + left);
+	for (done = 0; !err && done < size; done += take) {
+		take = size - done < CHUNK ? size - done : CHUNK;
+		at = up ? size - done - take : done;
+		err = io_read(s->fd, chunk, take, s->old.tail_offset + at);
 		if (!err)
-			err = io_write(s->fd, chunk, take, s->new.tail_offset + left);
+			err = io_write(s->fd, chunk, take, s->new.tail_offset + at);
 	}
 	free(chunk);
-	if (!err)
+	if (!err && up)
 		err = io_zero(s->fd, s->old.tail_offset, s->new.tail_offset - s->old.tail_offset);
 	return err;
 }
@@ -180,7 +173,8 @@ static int write_changes(const struct save *s, const struct change *c)
 {
 	int err = io_write(s->fd, c->bytes, c->size, c->offset);
 
-	if (!err && !tail_moves(s) && s->new.file_size != s->old.file_size)
+	if (!err && (!tail_moves(s) || s->new.file_size < s->old.file_size) &&
+	    s->new.file_size != s->old.file_size)
 		err = io_truncate(s->fd, s->new.file_size);
 	if (!err && s->save_ram)
 		err = save_write_ram(s, s->fd);
@@ -226,7 +220,8 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 	 * know it XFS makes the file longer first, and after a power cut recovery could not
 	 * tell how far it got; ext4 has been seen to do all or nothing.
 	 */
-	if (!shifting && tail_moves(s) && !io_is_ext4(s->fd))
+	if (!shifting && tail_moves(s) &&
+	    (s->new.tail_offset < s->old.tail_offset || !io_is_ext4(s->fd)))
 		return error_set(e, EOPNOTSUPP, "no range can be inserted before RAM");
 	err = beside_open(s->path, &b, e);
 	if (err)
@@ -240,7 +235,7 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 	if (!err)
 		err = old_bytes(s, bytes.size, &old);
 	if (!err) {
-		trim(&c, &old, s->old.container_offset);
+		trim(&c, &old, s->old.head_offset);
 		err = plan(s, &c, &ranges, &p);
 	}
 	if (err)

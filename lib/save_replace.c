@@ -34,7 +34,7 @@ static int clone_rest(const struct save *s, int fd)
 	if (!err && ioctl(fd, FICLONERANGE, &tail) < 0)
 		err = -errno;
 	if (!err)
-		err = io_copy(s->fd, 0, fd, 0, s->old.container_offset);
+		err = io_copy(s->fd, 0, fd, 0, s->old.head_offset);
 	return err;
 }
 
@@ -47,23 +47,21 @@ static int copy_rest(const struct save *s, int fd)
 		return err;
 	if (!tail_moves(s))
 		return io_copy(s->fd, 0, fd, 0, s->old.file_size);
-	err = io_copy(s->fd, 0, fd, 0, s->old.container_offset);
+	err = io_copy(s->fd, 0, fd, 0, s->old.head_offset);
 	if (!err)
 		err = io_copy(s->fd, s->old.tail_offset, fd, s->new.tail_offset, tail_size);
 	return err;
 }
 
-static int write_container(const struct save *s, int fd)
+static int write_head(const struct save *s, int fd)
 {
-	uint64_t old_end = s->old.container_offset + s->old.container_size;
-	uint64_t new_end = s->new.container_offset + s->new.container_size;
 	int err = io_truncate(fd, s->new.file_size);
 
 	if (!err)
-		err = io_write(fd, s->container->bytes, s->container->size,
-			       s->new.container_offset);
-	if (!err && new_end < old_end && s->new.file_size > new_end)
-		err = io_zero(fd, new_end, old_end - new_end);
+		err = io_write(fd, s->head->bytes, s->head->size, s->new.head_offset);
+	if (!err)
+		err = io_zero(fd, s->new.head_offset + s->new.head_size,
+			      parts_left_behind(&s->old, &s->new));
 	return err;
 }
 
@@ -153,7 +151,7 @@ static int fill(const struct save *s, int fd, bool clone)
 	if (clone && is_unsupported(err))
 		return -EOPNOTSUPP;
 	if (!err)
-		err = write_container(s, fd);
+		err = write_head(s, fd);
 	if (!err && s->save_ram)
 		err = save_write_ram(s, fd);
 	if (err)

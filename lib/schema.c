@@ -7,6 +7,10 @@ static void add_rows(struct schema *s, unsigned parent, const struct field *rows
 		     int16_t tag)
 {
 	for (; rows && rows->kind != END; rows++) {
+		if (rows->kind == RECORD && !rows->name) {
+			add_rows(s, parent, rows->of, tag);
+			continue;
+		}
 		assert(s->count < SCHEMA_MAX);
 		s->place[s->count++] = (struct place){
 			.row = rows, .parent = (uint8_t)parent, .tag = tag
@@ -52,9 +56,11 @@ static void set_bounds(struct schema *s, struct place *p)
 	switch (p->row->kind) {
 	case UINT:
 	case BYTES:
+	case MAGIC:
 		p->min_size = p->row->size;
 		p->fixed_size = true;
-		p->checked = p->row->limit || p->row->words;
+		p->checked = p->row->only || p->row->words ||
+			     p->row->kind == MAGIC;
 		break;
 	case STRING:
 	case BLOB:
@@ -77,6 +83,7 @@ static void set_bounds(struct schema *s, struct place *p)
 		break;
 	case TAG:
 	case RAW:
+	case WORD:
 	case END:
 		p->fixed_size = true;
 		break;
@@ -103,12 +110,12 @@ static void set_runs(struct schema *s, const struct place *p)
 	}
 }
 
-void schema_init(struct schema *s)
+void schema_init(struct schema *s, const struct field *root)
 {
 	unsigned i;
 
 	*s = (struct schema){ .count = 1 };
-	s->place[0] = (struct place){ .row = &format_container, .tag = -1 };
+	s->place[0] = (struct place){ .row = root, .tag = -1 };
 	for (i = 0; i < s->count; i++)
 		add_children(s, i);
 	while (i-- > 0) /* children come after their parents */

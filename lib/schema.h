@@ -3,7 +3,7 @@
  * The format's rows as a tree of places, each with a number.
  *
  * A row may stand in several places.  A place knows its parent, so that a
- * number of a place and an offset in the container name one node of the tree.
+ * number of a place and an offset in the head name one node of the tree.
  */
 #ifndef SMFS_SCHEMA_H
 #define SMFS_SCHEMA_H
@@ -27,13 +27,13 @@ struct place {
 	uint32_t run_size; /* ... with so many bytes in all */
 };
 
-/* Place 0 is the whole container. */
+/* Place 0 is the whole head. */
 struct schema {
 	struct place place[SCHEMA_MAX];
 	unsigned count;
 };
 
-/* Fill S from format_container, which must need at most SCHEMA_MAX places. */
-void schema_init(struct schema *s);
+/* Fill S from ROOT, a RECORD of format.h, which must need at most SCHEMA_MAX places. */
+void schema_init(struct schema *s, const struct field *root);
 
 #endif

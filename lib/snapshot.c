@@ -11,6 +11,8 @@
 #include "beside.h"
 #include "io.h"
 #include "journal.h"
+#include "layout.h"
+#include "le.h"
 #include "locked.h"
 #include "save.h"
 
@@ -19,6 +21,12 @@ enum { FIRST_READ = 256 << 10 };
 
 /* So many containers that could not be saved may be beside a snapshot. */
 enum { RECOVERED_MAX = 100 };
+
+/* What a folder's snapshot is called, the first that is there. */
+static const char *const names[] = { "restore.snap", "vm.snap", NULL };
+
+/* The header's field that follows RAM. */
+static const char RAM_OFFSET[] = "layout/ram_offset";
 
 static const char unfinished[] = "a save of it is not finished; try again when it is";
 
@@ -34,16 +42,17 @@ struct snapshot {
 	struct stat st;
 	struct identity identity;
 	bool identity_known;
-	struct layout layout;
+	const struct layout *layout;
+	struct parts parts;
 	const char *way; /* the last save went */
 	bool undo_first; /* the last save failed, and could not be undone */
 	struct container *container;
 	struct ram *ram;
 };
 
-/* The container at OFFSET of FD: read as far as it turns out to go. */
-static int read_container(int fd, uint64_t offset, uint64_t file_size, struct container **out,
-			  struct error *e)
+/* The head, of which ROOT is the row, at OFFSET of FD: read as far as it turns out to go. */
+static int read_head(const struct field *root, int fd, uint64_t offset, uint64_t file_size,
+		     struct container **out, struct error *e)
 {
 	uint64_t left = offset < file_size ? file_size - offset : 0;
 	uint64_t n = left < FIRST_READ ? left : FIRST_READ;
@@ -59,7 +68,7 @@ static int read_container(int fd, uint64_t offset, uint64_t file_size, struct co
 			free(bytes);
 			return error_set(e, -err, "cannot read the container: %s", strerror(-err));
 		}
-		err = container_decode(bytes, n, offset, out, e);
+		err = container_decode(root, bytes, n, offset, out, e);
 		if (!err)
 			return 0;
 		free(bytes);
@@ -133,29 +142,79 @@ static int open_ram_file(struct snapshot *s, const char *path, uint64_t *size, s
 	return 0;
 }
 
-/* Find and map RAM, in RAM_LEN bytes of its file, and with that, know the layout. */
+/*
+ * Whether C, a bare container before the end of its file, is only what zeros, as at the
+ * start of a RAM image, decode to.
+ */
+static bool is_hollow(const struct container *c, uint64_t head_end, uint64_t file_size)
+{
+	struct node n;
+
+	return head_end < file_size && container_mem_size(c) == 0 &&
+	       container_find(c, "vcpu/0", &n) == -ENOENT;
+}
+
+/* Tell the layout, and read the head. */
+static int open_head(struct snapshot *s, const struct region_options *region, struct error *e)
+{
+	uint64_t size = (uint64_t)s->st.st_size, end;
+	int err = layout_detect(s->fd, size, region->container_offset_given, &s->layout, e);
+
+	if (err)
+		return err;
+	if (region->ram_offset_given && !s->layout->offsets_given)
+		return error_set(e, EINVAL,
+				 "says itself where RAM is (layout %s): leave the ram_offset option out",
+				 s->layout->name);
+	err = read_head(s->layout->head, s->fd, region->container_offset, size, &s->container, e);
+	if (err && s->layout->offsets_given && !region->container_offset_given)
+		return error_prefix(e, -err, "not a snapshot (no SMSNAP at its start), nor a bare container");
+	if (err)
+		return err;
+	end = region->container_offset + container_size(s->container);
+	if (s->layout->offsets_given && !region->container_offset_given &&
+	    is_hollow(s->container, end, size))
+		return error_set(e, EINVAL,
+				 "not a snapshot (no SMSNAP at its start); is it a RAM image? To have it read as a bare container without RAM, give the option container_offset=0");
+	return 0;
+}
+
+/* Find and map RAM, in RAM_LEN bytes of its file, and with that, know the parts. */
 static int set_up_ram(struct snapshot *s, const struct snapshot_options *options,
 		      uint64_t ram_len, struct error *e)
 {
-	uint64_t mem_size = container_mem_size(s->container);
 	struct region_options region = options->region;
-	uint64_t ram_offset;
+	struct region_question q = {
+		.options = &region,
+		.head_end = region.container_offset + container_size(s->container),
+		.mem_size = container_mem_size(s->container),
+		.file_len = ram_len,
+	};
+	bool in_header = container_number(s->container, RAM_OFFSET, &q.ram_offset);
 	bool has_ram;
+	uint64_t ram_offset;
 	int err;
 
-	s->layout.container_offset = region.container_offset;
-	s->layout.container_size = container_size(s->container);
-	s->layout.file_size = (uint64_t)s->st.st_size;
-	s->layout.tail_offset = s->layout.container_offset + s->layout.container_size;
-	if (options->ram_file)
-		region.ram_elsewhere = true;
-	err = region_find(&region, s->layout.tail_offset, mem_size, ram_len, &has_ram,
-			  &ram_offset, e);
-	if (err || !has_ram)
+	s->parts = (struct parts){
+		.head_offset = region.container_offset,
+		.head_size = container_size(s->container),
+		.tail_offset = q.head_end,
+		.file_size = (uint64_t)s->st.st_size,
+	};
+	region.ram_elsewhere = options->ram_file != NULL;
+	err = s->layout->find_ram(&q, &has_ram, &ram_offset, e);
+	if (err)
 		return err;
-	if (!options->ram_file)
-		s->layout.tail_offset = ram_offset;
-	return ram_open(options->ram_file ? s->ram_fd : s->fd, ram_offset, mem_size, ram_len,
+	if (has_ram && !options->ram_file)
+		s->parts.tail_offset = ram_offset;
+	/* Where there is no RAM the header says where it would be. */
+	else if (!has_ram && in_header && q.ram_offset > q.head_end &&
+		 q.ram_offset <= s->parts.file_size)
+		s->parts.tail_offset = q.ram_offset;
+	s->parts.glued = !in_header && s->parts.tail_offset == s->parts.file_size;
+	if (!has_ram)
+		return 0;
+	return ram_open(options->ram_file ? s->ram_fd : s->fd, ram_offset, q.mem_size, ram_len,
 			&s->ram, e);
 }
 
@@ -192,9 +251,14 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	if (fstat(s->fd, &s->st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
 	if (s->st.st_size == 0)
-		return error_set(e, EINVAL, "is empty, not a snapshot");
+		return error_set(e, EINVAL, "is empty, not a snapshot; was it copied whole?");
 	ram_len = (uint64_t)s->st.st_size;
-	if (options->ram_file)
+	err = open_head(s, &options->region, e);
+	if (!err && options->ram_file && !s->layout->offsets_given)
+		err = error_set(e, EINVAL,
+				"has its RAM itself (layout %s): leave the ram option out",
+				s->layout->name);
+	if (!err && options->ram_file)
 		err = open_ram_file(s, options->ram_file, &ram_len, e);
 	if (!err && options->output) {
 		err = resolve_output(s, options->output, options->tell, e);
@@ -203,9 +267,6 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 		s->target = strdup(s->path);
 		err = s->target ? 0 : error_set(e, ENOMEM, "out of memory");
 	}
-	if (!err)
-		err = read_container(s->fd, options->region.container_offset,
-				     (uint64_t)s->st.st_size, &s->container, e);
 	if (!err)
 		err = set_up_ram(s, options, ram_len, e);
 	return err;
@@ -222,6 +283,37 @@ static bool is_settled(const struct snapshot *s)
 	       identity_equal(&now, &s->identity) && names_file(AT_FDCWD, s->path, s->fd);
 }
 
+/* The path, without symbolic links, of the snapshot that PATH, a file or a folder, means. */
+static char *find_file(const char *path, struct error *e)
+{
+	char *real = realpath(path, NULL), *file, *found = NULL;
+	struct stat st;
+	unsigned i;
+
+	if (!real || stat(real, &st) < 0) {
+		error_set(e, errno, "%s", strerror(errno));
+		free(real);
+		return NULL;
+	}
+	if (!S_ISDIR(st.st_mode))
+		return real;
+	for (i = 0; names[i]; i++) {
+		if (asprintf(&file, "%s/%s", real, names[i]) < 0)
+			break;
+		found = realpath(file, NULL);
+		free(file);
+		if (found || errno != ENOENT)
+			break;
+	}
+	if (names[i] && !found)
+		error_set(e, errno, "%s: %s", names[i], strerror(errno));
+	else if (!names[i])
+		error_set(e, ENOENT, "a folder without a snapshot: there is no %s or %s in it",
+			  names[0], names[1]);
+	free(real);
+	return names[i] ? found : NULL;
+}
+
 static int open_once(const char *path, const struct snapshot_options *options,
 		     struct snapshot **out, struct error *e)
 {
@@ -232,8 +324,8 @@ static int open_once(const char *path, const struct snapshot_options *options,
 		return error_set(e, ENOMEM, "out of memory");
 	s->fd = s->ram_fd = s->target_fd = -1;
 	s->replace = options->replace;
-	s->path = realpath(path, NULL);
-	return s->path ? open_file(s, options, e) : error_set(e, errno, "%s", strerror(errno));
+	s->path = find_file(path, e);
+	return s->path ? open_file(s, options, e) : -e->code;
 }
 
 int snapshot_open(const char *path, const struct snapshot_options *options,
@@ -317,19 +409,19 @@ const struct stat *snapshot_stat(const struct snapshot *s)
 	return &s->st;
 }
 
-uint64_t snapshot_container_offset(const struct snapshot *s)
+const struct layout *snapshot_layout(const struct snapshot *s)
 {
-	return s->layout.container_offset;
+	return s->layout;
+}
+
+uint64_t snapshot_head_offset(const struct snapshot *s)
+{
+	return s->parts.head_offset;
 }
 
 uint64_t snapshot_ram_offset(const struct snapshot *s)
 {
-	return s->layout.tail_offset;
-}
-
-uint64_t snapshot_file_size(const struct snapshot *s)
-{
-	return s->layout.file_size;
+	return s->parts.tail_offset;
 }
 
 /* Where JOB put the snapshot, it is from now on. */
@@ -358,22 +450,44 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 	s->target_fd = -1;
 	s->fd = saved->fd;
 	s->fd_is_target = true;
-	s->layout = job->new;
+	s->parts = job->new;
 	s->way = saved->way;
 }
 
-int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
-		  struct error *e)
+/* The parts after a save of EDITS, to which what the header says of them is added. */
+static int plan_parts(struct snapshot *s, struct edits *edits, struct buffer *head,
+		      struct parts *next)
 {
-	struct buffer container = { 0 };
+	uint8_t bytes[8];
+	struct value v = { bytes, sizeof(bytes) };
+	struct node n;
+	int err = 0;
+
+	container_encode(s->container, edits, head);
+	*next = parts_next(&s->parts, head->size);
+	if (!head->failed && next->tail_offset != s->parts.tail_offset &&
+	    !container_find(s->container, RAM_OFFSET, &n)) {
+		le_put(bytes, sizeof(bytes), next->tail_offset);
+		err = edits_add(edits, s->container, n, &v, s->st.st_mtim);
+		/* The number is as long as it was, so the parts stay where they are. */
+		head->size = 0;
+		if (!err)
+			container_encode(s->container, edits, head);
+	}
+	return head->failed ? -ENOMEM : err;
+}
+
+int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e)
+{
+	struct buffer head = { 0 };
 	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
 	struct save job = {
 		.path = s->target,
 		.fd = s->fd,
 		.fd_is_path = s->fd_is_target,
 		.identity = s->identity,
-		.old = s->layout,
-		.container = &container,
+		.old = s->parts,
+		.head = &head,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
 		.save_ram = with_ram && snapshot_has_ram_inside(s),
 		.replace = s->replace,
@@ -381,17 +495,16 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 	};
 	int err;
 
-	container_encode(s->container, pending, &container);
-	if (container.failed) {
-		buffer_free(&container);
-		return error_set(e, ENOMEM, "%s: out of memory", s->target);
+	err = plan_parts(s, edits, &head, &job.new);
+	if (err) {
+		buffer_free(&head);
+		return error_set(e, -err, "%s: out of memory", s->target);
 	}
 	err = lock_target(s, NULL, e);
 	if (err) {
-		buffer_free(&container);
+		buffer_free(&head);
 		return error_prefix(e, -err, "%s", s->target);
 	}
-	job.new = layout_next(&s->layout, container.size);
 	/* It could not be had after the last save; nobody else may have the lock. */
 	if (!s->identity_known)
 		s->identity_known = identity_get(s->fd, &job.identity) == 0;
@@ -406,7 +519,7 @@ int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
 	/* Not else: what another program did must stay noticed. */
 	if (!err || saved.touched || !s->identity_known)
 		s->identity_known = identity_get(s->fd, &s->identity) == 0;
-	buffer_free(&container);
+	buffer_free(&head);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }
 

@@ -9,9 +9,8 @@
 #include <limits.h>
 #include <sys/stat.h>
 
-#include "container.h"
+#include "layout.h"
 #include "ram.h"
-#include "region.h"
 
 enum snapshot_access {
 	SNAPSHOT_EDIT,    /* saves go to the snapshot; needs an exclusive lock */
@@ -32,7 +31,7 @@ struct snapshot_options {
 struct snapshot;
 
 /*
- * Open the snapshot at PATH: recover it from a save that was killed, lock it,
+ * Open the snapshot at PATH, a file or a folder with one: recover it from a save that was killed, lock it,
  * decode its container, find and map its RAM.  *OUT is the caller's, to close.
  * -EBUSY if others have had it locked for a second: it is open elsewhere, or a save
  * of it is not finished.  E starts with the file's name.
@@ -58,18 +57,19 @@ bool snapshot_has_ram_inside(const struct snapshot *s);
 /* As the file was when it was opened. */
 const struct stat *snapshot_stat(const struct snapshot *s);
 
+const struct layout *snapshot_layout(const struct snapshot *s);
+
 /* Where the file's parts are now, in bytes; RAM's only if there is any. */
-uint64_t snapshot_container_offset(const struct snapshot *s);
+uint64_t snapshot_head_offset(const struct snapshot *s);
 uint64_t snapshot_ram_offset(const struct snapshot *s);
-uint64_t snapshot_file_size(const struct snapshot *s);
 
 /*
- * Save the edits in force and PENDING, which may be null; and if WITH_RAM the
- * pages of RAM that were written.  All or nothing.  The caller keeps other saves
+ * Save the edits in force and EDITS; and if WITH_RAM the pages of RAM that were written.
+ * All or nothing.  What the header says of where RAM is becomes one of EDITS where that
+ * changes: on success all of them are to be put in force.  The caller keeps other saves
  * and edits away meanwhile; reads and writes of RAM may go on.
  */
-int snapshot_save(struct snapshot *s, const struct edit *pending, bool with_ram,
-		  struct error *e);
+int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e);
 
 /* The way that the last save went, for a person; null before the first. */
 const char *snapshot_way(const struct snapshot *s);

@@ -8,16 +8,33 @@
 
 #include "le.h"
 
+static const char NONE[] = "none";
+
+/* Bytes of a value of ROW that count. */
+static uint32_t shown_size(const struct field *row)
+{
+	return row->shown ? row->shown : row->size;
+}
+
+uint64_t text_number(const struct field *row, const struct value *v)
+{
+	uint64_t n = le_get(v->bytes, shown_size(row));
+
+	return row->base == BOOL ? n != 0 : n;
+}
+
+bool text_is_none(const struct field *row, const struct value *v)
+{
+	return row->none && le_get(v->bytes, row->size) == row->none;
+}
+
 bool text_is_text(const struct field *row)
 {
-	enum kind kind = value_row(row)->kind;
-
-	return kind == UINT || kind == STRING || kind == TAG;
+	return row->kind == UINT || row->kind == STRING || row->kind == TAG || row->kind == WORD;
 }
 
 size_t text_max(const struct field *row)
 {
-	row = value_row(row);
 	return row->kind == STRING ? row->size + 1 : TEXT_WORD_MAX;
 }
 
@@ -28,9 +45,13 @@ static const char *short_text(const struct field *row, const struct value *v, ch
 
 	if (row->kind == TAG)
 		return row->choices[v->bytes[0]].name;
+	if (row->kind == WORD)
+		return row->words[0];
 	if (row->kind != UINT)
 		return NULL;
-	n = le_get(v->bytes, row->size);
+	if (text_is_none(row, v))
+		return NONE;
+	n = text_number(row, v);
 	if (row->words)
 		return row->words[n];
 	snprintf(number, 24, row->base == HEX ? "0x%" PRIx64 : "%" PRIu64, n);
@@ -42,7 +63,6 @@ void text_print(const struct field *row, const struct value *v, struct buffer *o
 	char number[24];
 	const char *text;
 
-	row = value_row(row);
 	text = short_text(row, v, number);
 	if (text)
 		buffer_add(out, text, strlen(text));
@@ -57,7 +77,6 @@ size_t text_size(const struct field *row, const struct value *v)
 	char number[24];
 	const char *text;
 
-	row = value_row(row);
 	text = short_text(row, v, number);
 	return (text ? strlen(text) : v->size) + (text || row->kind == STRING);
 }
@@ -115,7 +134,8 @@ static int parse_number(const struct field *row, const char *text, size_t n, uin
 		overflow |= __builtin_add_overflow(v, (uint64_t)d, &v);
 	}
 	overflow |= __builtin_mul_overflow(v, UINT64_C(1) << shift, &v);
-	if (overflow || (row->size < 8 && v >> (row->size * 8)))
+	if (overflow || (shown_size(row) < 8 && v >> (shown_size(row) * 8)) ||
+	    (row->base == BOOL && v > 1))
 		return -ERANGE;
 	*out = v;
 	return 0;
@@ -138,9 +158,8 @@ int text_parse(const struct field *row, const char *text, size_t n, uint8_t scra
 	       struct value *v)
 {
 	uint64_t number = 0;
-	int err;
+	int err = 0;
 
-	row = value_row(row);
 	if (row->kind == STRING) {
 		if (n > 0 && text[n - 1] == '\n')
 			n--;
@@ -153,7 +172,12 @@ int text_parse(const struct field *row, const char *text, size_t n, uint8_t scra
 	}
 	while (n > 0 && is_blank(text[n - 1]))
 		n--;
-	err = row->words ? parse_word(row, text, n, &number) : parse_number(row, text, n, &number);
+	if (row->words)
+		err = parse_word(row, text, n, &number);
+	else if (row->none && n == strlen(NONE) && memcmp(text, NONE, n) == 0)
+		number = row->none;
+	else
+		err = parse_number(row, text, n, &number);
 	if (err)
 		return err;
 	le_put(scratch, 8, number);

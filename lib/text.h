@@ -8,13 +8,19 @@
 /* What a file of a number or a word takes at most, in bytes. */
 enum { TEXT_WORD_MAX = 128 };
 
+/* The number that V, a value of the UINT ROW, which is not none, counts as. */
+uint64_t text_number(const struct field *row, const struct value *v);
+
+/* Whether V, a value of the UINT ROW, is shown as the word none. */
+bool text_is_none(const struct field *row, const struct value *v);
+
 /* Whether ROW's file is text: a number, word or string.  Else it is bytes. */
 bool text_is_text(const struct field *row);
 
 /* The greatest number of bytes that the file of ROW takes; callers see to that. */
 size_t text_max(const struct field *row);
 
-/* Append what the file of ROW with the value V holds.  V is not absent. */
+/* Append what the file of ROW with the value V holds. */
 void text_print(const struct field *row, const struct value *v, struct buffer *out);
 
 /* The number of bytes that text_print would append. */

@@ -2,14 +2,10 @@
 #include "value.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistr.h>
 
 #include "le.h"
-
-const struct field *value_row(const struct field *row)
-{
-	return row->kind == OPTION ? row->of : row;
-}
 
 int value_check_size(const struct field *row, uint64_t size)
 {
@@ -18,6 +14,10 @@ int value_check_size(const struct field *row, uint64_t size)
 		return size <= row->size ? 0 : -ENAMETOOLONG;
 	case BLOB:
 		return size <= row->size ? 0 : -EFBIG;
+	case OPTION:
+		if (size == 0)
+			return 0;
+		/* fall through */
 	default:
 		if (size == row->size)
 			return 0;
@@ -35,7 +35,7 @@ static int check_uint(const struct field *row, uint64_t v)
 		if (i == v)
 			break;
 	}
-	return row->limit && v >= row->limit ? -ERANGE : 0;
+	return row->only && v != row->only ? -ERANGE : 0;
 }
 
 int value_check(const struct field *row, const struct value *v)
@@ -47,6 +47,8 @@ int value_check(const struct field *row, const struct value *v)
 	switch (row->kind) {
 	case UINT:
 		return check_uint(row, le_get(v->bytes, row->size));
+	case MAGIC:
+		return memcmp(v->bytes, row->magic, v->size) ? -EINVAL : 0;
 	case STRING:
 		return u8_check(v->bytes, v->size) ? -EILSEQ : 0;
 	default:
@@ -56,11 +58,8 @@ int value_check(const struct field *row, const struct value *v)
 
 void value_encode(const struct field *row, const struct value *v, struct buffer *out)
 {
-	if (row->kind == OPTION) {
-		buffer_add_uint(out, 1, !v->absent);
-		if (v->absent)
-			return;
-	}
+	if (row->kind == OPTION)
+		buffer_add_uint(out, 1, v->size != 0);
 	if (row->kind == STRING || row->kind == BLOB)
 		buffer_add_uint(out, 4, v->size);
 	buffer_add(out, v->size ? v->bytes : NULL, v->size);
@@ -75,9 +74,7 @@ struct value value_decode(const struct field *row, const uint8_t *p)
 	case TAG:
 		return (struct value){ .bytes = p, .size = 1 };
 	case OPTION:
-		if (p[0] == 0)
-			return (struct value){ .absent = true };
-		return (struct value){ .bytes = p + 1, .size = row->of->size };
+		return (struct value){ .bytes = p + 1, .size = p[0] ? row->size : 0 };
 	default:
 		return (struct value){ .bytes = p, .size = row->size };
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The value of a leaf: its bytes without what the format puts around them
- * (count, presence).  A UINT's are its little-endian bytes, a TAG's its byte.
+ * (count, presence).  A UINT's are its little-endian bytes, a TAG's its byte, an
+ * absent OPTION's none.
  */
 #ifndef SMFS_VALUE_H
 #define SMFS_VALUE_H
@@ -12,23 +13,19 @@
 struct value {
 	const uint8_t *bytes; /* not owned */
 	size_t size;
-	bool absent; /* an OPTION without its element; then SIZE is 0 */
 };
 
-/* The row that describes the bytes of ROW's value: an OPTION's element. */
-const struct field *value_row(const struct field *row);
-
 /*
- * Whether a value of SIZE bytes can be one of ROW's (a row from value_row):
- * 0, or a negative errno: -EFBIG for too many bytes, -ENAMETOOLONG in a
- * STRING, -EINVAL for too few.  In one place for all that reads or edits.
+ * Whether a value of SIZE bytes can be one of ROW's: 0, or a negative errno:
+ * -EFBIG for too many bytes, -ENAMETOOLONG in a STRING, -EINVAL for too few.  In
+ * one place for all that reads or edits.
  */
 int value_check_size(const struct field *row, uint64_t size);
 
 /*
- * Whether V can be ROW's value (a row from value_row): 0, or what
- * value_check_size answers, -EILSEQ for a STRING that is not UTF-8, -EINVAL
- * for a word that is not listed, -ERANGE for a number past its limit.
+ * Whether V can be ROW's value: 0, or what value_check_size answers, -EILSEQ for a
+ * STRING that is not UTF-8, -EINVAL for a word that is not listed or other magic,
+ * -ERANGE for a number that can't be.
  */
 int value_check(const struct field *row, const struct value *v);
 

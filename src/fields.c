@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "format.h"
+#include "layout.h"
 
 /* What stands for the index of a list, one for each level. */
 static const char *const indices[] = { "N", "Q" };
@@ -12,6 +12,7 @@ static const char *const indices[] = { "N", "Q" };
 struct place_name {
 	char path[128];
 	unsigned lists; /* around it */
+	const char *layout; /* that alone has it, or null */
 };
 
 static void print_words(FILE *out, const struct field *row)
@@ -35,6 +36,7 @@ static void print_form(FILE *out, const struct field *row)
 				row->size * 8);
 		break;
 	case TAG:
+	case WORD:
 		print_words(out, row);
 		break;
 	case STRING:
@@ -47,8 +49,7 @@ static void print_form(FILE *out, const struct field *row)
 		fprintf(out, "bytes=%" PRIu32, row->size);
 		break;
 	case OPTION:
-		print_form(out, row->of);
-		fputs(", optional", out);
+		fprintf(out, "bytes=%" PRIu32 " or none", row->size);
 		break;
 	default:
 		fputs("bytes", out);
@@ -73,6 +74,8 @@ static void print_row(FILE *out, const struct field *row, const char *name,
 	size_t used = strlen(in.path);
 	unsigned i;
 
+	if (!name && row->kind != RECORD)
+		return; /* it is not shown */
 	if (name)
 		snprintf(in.path + used, sizeof(in.path) - used, "%s%s", used ? "/" : "", name);
 	switch (row->kind) {
@@ -81,8 +84,8 @@ static void print_row(FILE *out, const struct field *row, const char *name,
 		print_row(out, row->of, name, in);
 		break;
 	case RECORD:
-		print_rows(out, row->of, in);
 		print_rows(out, row->views, in);
+		print_rows(out, row->of, in);
 		break;
 	case VARIANT:
 		print_rows(out, row->views, in);
@@ -92,12 +95,22 @@ static void print_row(FILE *out, const struct field *row, const char *name,
 	default:
 		fprintf(out, "%s\t", in.path);
 		print_form(out, row);
-		fprintf(out, "\t%s\n", row->doc ? row->doc : "");
+		fprintf(out, "\t%s%s%s\n", in.layout ? in.layout : "", in.layout ? ": " : "",
+			row->doc);
 		break;
 	}
 }
 
 void fields_print(FILE *out)
 {
-	print_row(out, &format_container, NULL, (struct place_name){ .lists = 0 });
+	const struct field *header, *container = NULL;
+	const struct layout *layout;
+	unsigned i;
+
+	for (i = 0; (layout = layout_number(i)); i++) {
+		header = layout->head->of;
+		print_row(out, header, header->name, (struct place_name){ .layout = layout->name });
+		container = header + 1;
+	}
+	print_rows(out, container, (struct place_name){ .lists = 0 });
 }

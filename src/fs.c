@@ -8,6 +8,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "class.h"
 #include "inode.h"
 #include "listing.h"
 
@@ -31,7 +32,7 @@ static int check_writable(const struct fs *fs, fuse_ino_t ino)
  * Names
  */
 
-/* The node of the child NAME of PARENT, which is there or is an option that is not. */
+/* The node of the child NAME of PARENT. */
 static int find_node(struct fs *fs, fuse_ino_t parent, const char *name, struct node *n)
 {
 	int err;
@@ -88,106 +89,29 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /*
- * Telling the kernel
+ * Open files
  */
 
-/* A leaf's attributes changed without a call of the kernel's that says so. */
-static void forget_attributes(struct fs *fs, fuse_ino_t ino)
-{
-	/* Only attributes, no pages: this waits for nothing, and may be called anywhere. */
-	fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
-}
-
-/* A directory's entries did.  Pages of a listing are never locked over a request. */
-static void forget_listing(struct fs *fs, fuse_ino_t folder)
-{
-	fuse_lowlevel_notify_inval_inode(fs->session, folder, 0, 0);
-}
-
-/*
- * Open files.  A handle is a struct file for a leaf, 0 for RAM, and 0 for a
- * temporary, which its inode number names.
- */
-
-static struct file *handle(const struct fuse_file_info *fi)
-{
-	return fi ? (struct file *)(uintptr_t)fi->fh : NULL;
-}
-
-static int set_size(struct fs *fs, fuse_ino_t ino, struct file *file, uint64_t size)
+static int set_size(struct fs *fs, fuse_ino_t ino, uint64_t size, const struct fuse_file_info *fi)
 {
 	int err = check_writable(fs, ino);
 
-	if (err)
-		return err;
-	if (is_ram(ino))
-		return size == ram_size(fs->mount.ram) ? 0 : -EPERM;
-	if (is_temp(ino))
-		return temps_truncate(&fs->temps, temp_id(ino), size);
-	return files_truncate(&fs->files, ino_node(ino), file, size);
+	return err ? err : class_of(ino)->truncate(fs, ino, size, fi);
 }
 
-static int set_time(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to_set)
-{
-	struct timespec when = st->st_mtim;
-	struct stat there;
-	int err;
-
-	if (!(to_set & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) || is_temp(ino))
-		return 0;
-	err = check_writable(fs, ino);
-	if (err)
-		return err;
-	if (to_set & FUSE_SET_ATTR_MTIME_NOW)
-		clock_gettime(CLOCK_REALTIME, &when);
-	if (is_ram(ino)) {
-		ram_set_mtime(fs->mount.ram, when);
-		return 0;
-	}
-	err = inode_stat(fs, ino, &there);
-	if (err)
-		return err;
-	if (S_ISDIR(there.st_mode))
-		return -EPERM;
-	/* While an option is being made it has no value that could have a time. */
-	if (there.st_size == 0 &&
-	    container_row(fs->mount.container, ino_node(ino))->kind == OPTION)
-		return -EINVAL;
-	if (container_row(fs->mount.container, ino_node(ino))->access == RO)
-		return -EPERM;
-	return mount_touch(&fs->mount, ino_node(ino), when);
-}
-
-/* Owners and modes are what the mount was told; asking for what they are is no change. */
-static int check_owner_and_mode(struct fs *fs, fuse_ino_t ino, const struct stat *st, int to_set)
-{
-	struct stat there;
-	int err;
-
-	if (is_temp(ino))
-		return 0;
-	err = inode_stat(fs, ino, &there);
-	if (err)
-		return err;
-	if (((to_set & FUSE_SET_ATTR_MODE) && (st->st_mode ^ there.st_mode) & 07777) ||
-	    ((to_set & FUSE_SET_ATTR_UID) && st->st_uid != there.st_uid) ||
-	    ((to_set & FUSE_SET_ATTR_GID) && st->st_gid != there.st_gid))
-		return -EPERM;
-	return 0;
-}
-
+/*
+ * Sizes count.  Modes, owners and times are the mount's: that a copy sets them too must not
+ * make it fail, so they are accepted and ignored.
+ */
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_set,
 		       struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
 	struct stat now;
-	int err;
+	int err = 0;
 
-	err = check_owner_and_mode(fs, ino, st, to_set);
-	if (!err && to_set & FUSE_SET_ATTR_SIZE)
-		err = set_size(fs, ino, handle(fi), (uint64_t)st->st_size);
-	if (!err)
-		err = set_time(fs, ino, st, to_set);
+	if (to_set & FUSE_SET_ATTR_SIZE)
+		err = set_size(fs, ino, (uint64_t)st->st_size, fi);
 	if (!err)
 		err = inode_stat(fs, ino, &now);
 	if (err)
@@ -196,241 +120,52 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
 		fuse_reply_attr(req, &now, attr_timeout(fs, ino));
 }
 
-static int open_ram(struct fs *fs, fuse_req_t req, struct fuse_file_info *fi)
-{
-	char text[sizeof(fs->passthrough.error.text) + 64];
-
-	if (fi->flags & O_TRUNC)
-		return -EPERM;
-	if (passthrough_decide(&fs->passthrough, req, fs->mount.snapshot) && fs->mount.verbose) {
-		passthrough_describe(&fs->passthrough, text, sizeof(text));
-		fs->mount.report(text);
-	}
-	if (passthrough_open(&fs->passthrough, fi))
-		return 0;
-	/* Only the kernel's own writes change RAM: what it has cached is right. */
-	fi->keep_cache = !fs->ram_direct;
-	fi->direct_io = fs->ram_direct;
-	return 0;
-}
-
-static bool may_write(const struct fuse_file_info *fi)
-{
-	return (fi->flags & O_ACCMODE) != O_RDONLY;
-}
-
-/* FOLDER: the directory that it is to be made in, or 0. */
-static int open_leaf(struct fs *fs, struct node n, fuse_ino_t folder, struct fuse_file_info *fi)
-{
-	struct file *file;
-	int err;
-
-	err = file_open(&fs->files, n, fi->flags, folder, &file);
-	if (err)
-		return err;
-	fi->fh = (uintptr_t)file;
-	/* No page of the kernel's may hold an old value, or make an error late. */
-	fi->direct_io = 1;
-	return 0;
-}
-
-static int open_temp(struct fs *fs, uint64_t id, struct fuse_file_info *fi)
-{
-	int err = temps_open(&fs->temps, id);
-
-	fi->direct_io = 1;
-	if (!err && fi->flags & O_TRUNC)
-		err = temps_truncate(&fs->temps, id, 0);
-	return err;
-}
-
-static int open_any(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	int err = may_write(fi) || fi->flags & O_TRUNC ? check_writable(fs, ino) : 0;
-
-	if (err)
-		return err;
-	if (is_ram(ino))
-		return open_ram(fs, req, fi);
-	if (is_temp(ino))
-		return open_temp(fs, temp_id(ino), fi);
-	return open_leaf(fs, ino_node(ino), 0, fi);
-}
-
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	int err = open_any(fs_of(req), req, ino, fi);
+	struct fs *fs = fs_of(req);
+	bool writes = (fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC;
+	int err = writes ? check_writable(fs, ino) : 0;
 
+	if (!err)
+		err = class_of(ino)->open(fs, req, ino, fi);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_open(req, fi);
 }
 
-static void close_leaf(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	fuse_ino_t folder = file_folder(handle(fi));
-	bool changes = file_may_change(handle(fi)); /* FI's flags have lost O_TRUNC */
-
-	file_close(handle(fi));
-	if (changes)
-		forget_attributes(fs, ino);
-	/* What was to be made is not there if nothing was written. */
-	if (folder)
-		forget_listing(fs, folder);
-}
-
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-
-	if (is_temp(ino))
-		temps_close(&fs->temps, temp_id(ino));
-	else if (handle(fi))
-		close_leaf(fs, ino, fi);
+	class_of(ino)->release(fs_of(req), ino, fi);
 	fuse_reply_err(req, 0);
-}
-
-/*
- * The kernel copies from the mapping itself.  Where the file has been cut short
- * under it, it ends the request with EIO.
- */
-static void reply_pieces(void *req, struct iovec *pieces, int count)
-{
-	fuse_reply_iov(req, pieces, count);
-}
-
-static void read_ram(fuse_req_t req, struct ram *ram, size_t size, uint64_t offset)
-{
-	uint64_t left = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
-
-	int err = ram_view(ram, size < left ? size : left, offset, reply_pieces, req);
-
-	if (err)
-		fuse_reply_err(req, -err);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	struct buffer out = { 0 };
-	int err;
-
-	if (is_ram(ino)) {
-		read_ram(req, fs->mount.ram, size, (uint64_t)offset);
-		return;
-	}
-	if (is_temp(ino))
-		err = temps_read(&fs->temps, temp_id(ino), size, (uint64_t)offset, &out);
-	else
-		err = file_read(handle(fi), size, (uint64_t)offset, &out);
-	if (err)
-		fuse_reply_err(req, -err);
-	else
-		fuse_reply_buf(req, (char *)out.bytes, out.size);
-	buffer_free(&out);
-}
-
-/* Write page by page: how many of the SIZE bytes RAM's limit lets in. */
-static size_t write_pages(struct ram *ram, const char *bytes, size_t size, uint64_t offset)
-{
-	size_t done = 0, piece;
-
-	while (done < size) {
-		piece = RAM_PAGE - (offset + done) % RAM_PAGE;
-		if (piece > size - done)
-			piece = size - done;
-		if (ram_write(ram, bytes + done, piece, offset + done))
-			break;
-		done += piece;
-	}
-	return done;
-}
-
-/*
- * Write what fits: RAM does not grow.  A kernel that keeps writes back has told the
- * program that it did, and believes so for good: it is to tell of an error after
- * all, and RAM is another file from now on.
- */
-static int write_ram(struct fs *fs, const char *bytes, size_t *size, uint64_t offset,
-		     const struct fuse_file_info *fi)
-{
-	struct ram *ram = fs->mount.ram;
-	uint64_t room = offset < ram_size(ram) ? ram_size(ram) - offset : 0;
-	bool fits = *size <= room;
-	int err;
-
-	if (room == 0 && !fs->writeback)
-		return -EPERM;
-	if (!fits)
-		*size = room;
-	err = ram_write(ram, bytes, *size, offset);
-	/* A part is stored, which a program is told; of a page that it keeps the kernel isn't. */
-	if (err == -ENOSPC && !fi->writepage) {
-		*size = write_pages(ram, bytes, *size, offset);
-		return *size ? 0 : err;
-	}
-	if (fits || !fs->writeback)
-		return err;
-	fs->ram_renewals++;
-	return -EPERM;
-}
-
-static int write_leaf(struct fs *fs, struct file *file, const char *bytes, size_t size,
-		      uint64_t offset)
-{
-	int err = file_write(file, bytes, size, offset);
-
-	/* With a value, what was to be made is there. */
-	if (!err && file_folder(file))
-		forget_listing(fs, file_folder(file));
-	return err;
+	class_of(ino)->read(fs_of(req), req, ino, size, (uint64_t)offset, fi);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t size,
 		     off_t offset, struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
-	int err;
+	int err = class_of(ino)->write(fs_of(req), ino, bytes, &size, (uint64_t)offset, fi);
 
-	if (is_ram(ino))
-		err = write_ram(fs, bytes, &size, (uint64_t)offset, fi);
-	else if (is_temp(ino))
-		err = temps_write(&fs->temps, temp_id(ino), bytes, size, (uint64_t)offset);
-	else
-		err = write_leaf(fs, handle(fi), bytes, size, (uint64_t)offset);
 	if (err)
 		fuse_reply_err(req, -err);
 	else
 		fuse_reply_write(req, size);
 }
 
-static int flush(struct fs *fs, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-	int err = handle(fi) ? file_flush(handle(fi)) : 0;
-
-	/* What is passed through is refused no write past the end: here it is. */
-	if (is_ram(ino))
-		err = ram_keep_size(fs->mount.ram);
-	/*
-	 * What was truncated is now, and a draft that could not be saved is not any
-	 * more.  FI has no flags here.
-	 */
-	if (handle(fi) && file_may_change(handle(fi)))
-		forget_attributes(fs, ino);
-	return err;
-}
-
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	fuse_reply_err(req, -flush(fs_of(req), ino, fi));
+	fuse_reply_err(req, -class_of(ino)->flush(fs_of(req), ino, fi));
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	int err = flush(fs, ino, fi);
+	int err = class_of(ino)->flush(fs, ino, fi);
 
 	(void)datasync;
 	fuse_reply_err(req, -(err ? err : mount_sync(&fs->mount)));
@@ -448,23 +183,15 @@ static void op_lseek(fuse_req_t req, fuse_ino_t ino, off_t offset, int whence,
 		     struct fuse_file_info *fi)
 {
 	struct fs *fs = fs_of(req);
-	struct stat st;
-	int64_t at = 0;
-	int err = 0;
+	int64_t at;
 
 	(void)fi;
-	if (fs->writeback) {
-		err = -ENOSYS; /* then the kernel takes all of a file for data, see known_data */
-	} else if (is_ram(ino)) {
-		at = ram_seek(fs->mount.ram, (uint64_t)offset, whence);
-	} else {
-		err = inode_stat(fs, ino, &st);
-		at = whence == SEEK_HOLE ? st.st_size : offset;
-		if (!err && (offset < 0 || offset >= st.st_size))
-			err = -ENXIO;
-	}
-	if (err || at < 0)
-		fuse_reply_err(req, err ? -err : (int)-at);
+	if (fs->writeback)
+		at = -ENOSYS; /* then the kernel takes all of a file for data, see known_data */
+	else
+		at = offset < 0 ? -ENXIO : class_of(ino)->seek(fs, ino, (uint64_t)offset, whence);
+	if (at < 0)
+		fuse_reply_err(req, (int)-at);
 	else
 		fuse_reply_lseek(req, at);
 }
@@ -501,17 +228,6 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
  * Making and removing
  */
 
-/* The option NAME of the directory PARENT, absent or not. */
-static bool find_option(struct fs *fs, fuse_ino_t parent, const char *name, struct node *n)
-{
-	bool found;
-
-	pthread_rwlock_rdlock(&fs->mount.lock);
-	found = container_find_option(fs->mount.container, ino_node(parent), name, n);
-	pthread_rwlock_unlock(&fs->mount.lock);
-	return found;
-}
-
 /* As mkstemp(3) makes them. */
 static bool makes_temp(int flags)
 {
@@ -523,15 +239,10 @@ static int make(struct fs *fs, fuse_ino_t folder, const char *name, struct fuse_
 		fuse_ino_t *ino)
 {
 	struct temp_stat temp;
-	struct node n;
 	int err = check_writable(fs, folder);
 
 	if (err)
 		return err;
-	if (find_option(fs, folder, name, &n)) {
-		*ino = node_ino(n);
-		return open_leaf(fs, n, folder, fi);
-	}
 	if (!makes_temp(fi->flags))
 		return -EPERM;
 	err = temps_make(&fs->temps, folder, name, &temp);
@@ -556,20 +267,15 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		fuse_reply_err(req, -err);
 		return;
 	}
-	/* Nothing is there until a value is written: the name is to be looked up again. */
-	entry.entry_timeout = 0;
 	fuse_reply_create(req, &entry, fi);
 }
 
 static int remove_name(struct fs *fs, fuse_ino_t folder, const char *name)
 {
-	struct node n;
 	int err = check_writable(fs, folder);
 
 	if (err)
 		return err;
-	if (find_option(fs, folder, name, &n))
-		return files_remove(&fs->files, n);
 	return temps_unlink(&fs->temps, folder, name) ? -EPERM : 0;
 }
 
@@ -582,13 +288,10 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 static int find_field(struct fs *fs, fuse_ino_t folder, const char *name, unsigned int flags,
 		      struct node *n)
 {
-	bool there = !find_node(fs, folder, name, n);
-
-	if ((flags & ~(unsigned int)RENAME_NOREPLACE) ||
-	    (!there && !find_option(fs, folder, name, n)) ||
+	if ((flags & ~(unsigned int)RENAME_NOREPLACE) || find_node(fs, folder, name, n) ||
 	    container_is_directory(fs->mount.container, *n))
 		return -EPERM;
-	return there && flags ? -EEXIST : 0;
+	return flags ? -EEXIST : 0;
 }
 
 /* Write the content of the temporary ID to N. */
@@ -620,7 +323,8 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		err = replace(fs, n, temp.id);
 	if (!err) {
 		temps_unlink(&fs->temps, parent, name);
-		forget_attributes(fs, node_ino(n));
+		/* Its attributes changed by no call of the kernel's on it; this waits for nothing. */
+		fuse_lowlevel_notify_inval_inode(fs->session, node_ino(n), -1, 0);
 	}
 	fuse_reply_err(req, -err);
 }

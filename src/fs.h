@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tree as FUSE sees it: the only file that knows FUSE's operations (docs/tree.md). */
+/* The tree as FUSE sees it: its operations, which the classes of files carry out (docs/tree.md). */
 #ifndef SMFS_FS_H
 #define SMFS_FS_H
 

@@ -24,7 +24,7 @@ uint64_t temp_id(fuse_ino_t ino);
 /* The node that INO is the number of. */
 struct node ino_node(fuse_ino_t ino);
 
-/* Attributes of INO.  -ENOENT if it is an option that is absent, or a temporary that is gone. */
+/* Attributes of INO.  -ENOENT if it is a temporary that is gone. */
 int inode_stat(struct fs *fs, fuse_ino_t ino, struct stat *st);
 
 /* Seconds for which the kernel may keep INO's attributes. */

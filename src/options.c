@@ -134,6 +134,7 @@ static int read_texts(struct options *o, struct error *e)
 			     &o->region.ram_offset, e);
 		o->region.ram_offset_given = true;
 	}
+	o->region.container_offset_given = o->container_offset_text != NULL;
 	if (!err && o->container_offset_text)
 		err = number(&size_number, "container_offset", o->container_offset_text,
 			     UINT64_MAX, &o->region.container_offset, e);

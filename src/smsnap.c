@@ -25,12 +25,12 @@ static const char help[] =
 	"Usage: smsnap dump [options] SNAPSHOT\n"
 	"       smsnap build JSON -o SNAPSHOT [--ram FILE]\n"
 	"       smsnap fields\n"
-	"Prints a snapshot's container as JSON, and builds a snapshot from that;\n"
+	"Prints a snapshot as JSON, and builds a snapshot from that;\n"
 	"fields lists what there can be in one.\n"
 	"JSON is a file, or - for standard input.\n"
 	"\n"
 	"  -o, --output SNAPSHOT   build: the file to write\n"
-	"      --ram FILE          build: the guest's RAM; without it the snapshot has none\n"
+	"      --ram FILE          build: the guest's RAM; without it RAM is zeros\n"
 	"                          dump: RAM is in FILE\n"
 	"      --ram-offset N      dump: RAM is at byte N\n"
 	"      --container-offset N  dump: the container is at byte N\n"
@@ -41,10 +41,10 @@ static const char help[] =
 
 enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
 
-/* Members of the document that are not the container's. */
+static const char LAYOUT[] = "layout";
+/* Members of the layout, those that the head of some layouts does not have. */
 static const char CONTAINER_OFFSET[] = "container_offset";
 static const char RAM_OFFSET[] = "ram_offset";
-static const char FILE_SIZE[] = "file_size";
 
 struct arguments {
 	const char *output;
@@ -79,25 +79,20 @@ static int printed(void)
  * dump
  */
 
+/* The head, and where its parts are, as far as it does not say so itself. */
 static json_object *describe(struct snapshot *s)
 {
-	json_object *top = json_object_new_object();
-	json_object *container = json_from_container(snapshot_container(s));
+	json_object *top = json_from_container(snapshot_container(s));
+	json_object *layout;
 
-	if (!top || !container) {
-		json_object_put(top);
-		json_object_put(container);
-		return NULL;
+	if (top && snapshot_layout(s)->offsets_given &&
+	    json_object_object_get_ex(top, LAYOUT, &layout)) {
+		json_object_object_add(layout, CONTAINER_OFFSET,
+				       json_object_new_uint64(snapshot_head_offset(s)));
+		json_object_object_add(layout, RAM_OFFSET,
+				       snapshot_ram(s) ? json_object_new_uint64(snapshot_ram_offset(s))
+						       : NULL);
 	}
-	json_object_object_add(top, CONTAINER_OFFSET,
-			       json_object_new_uint64(snapshot_container_offset(s)));
-	json_object_object_add(top, RAM_OFFSET,
-			       snapshot_ram(s) ? json_object_new_uint64(snapshot_ram_offset(s))
-					       : NULL);
-	json_object_object_add(top, FILE_SIZE, json_object_new_uint64(snapshot_file_size(s)));
-	json_object_object_foreach (container, name, member)
-		json_object_object_add(top, name, json_object_get(member));
-	json_object_put(container);
 	return top;
 }
 
@@ -158,70 +153,91 @@ static int read_all(const char *path, struct buffer *out, struct error *e)
 	return err;
 }
 
-/*
- * Take the number NAME out of the document TOP to *OUT, which stays as it is
- * where TOP has none; NULL_TOO: null is none.
- */
-static int take_number(json_object *top, const char *name, bool null_too, uint64_t *out,
-		       struct error *e)
+/* Take the number of bytes NAME out of LAYOUT to *OUT; NULL_TOO: it may be null, false then. */
+static int take_offset(json_object *layout, const char *name, bool null_too, uint64_t *out,
+		       bool *given, struct error *e)
 {
 	json_object *o;
 
-	if (!json_object_object_get_ex(top, name, &o))
-		return 0;
-	if (o || !null_too) {
-		if (!json_object_is_type(o, json_type_int) || json_object_get_int64(o) < 0 ||
-		    json_object_get_uint64(o) > INT64_MAX)
-			return error_set(e, EINVAL, "%s: is not a number of bytes", name);
+	if (!json_object_object_get_ex(layout, name, &o))
+		return error_set(e, EINVAL, "%s.%s: is missing", LAYOUT, name);
+	*given = o != NULL;
+	if (!o && !null_too)
+		return error_set(e, EINVAL, "%s.%s: must be a whole number", LAYOUT, name);
+	if (o && (!json_object_is_type(o, json_type_int) || json_object_get_int64(o) < 0 ||
+		  json_object_get_uint64(o) > INT64_MAX))
+		return error_set(e, EINVAL, "%s.%s: must be a number of bytes", LAYOUT, name);
+	if (o)
 		*out = json_object_get_uint64(o);
-	}
-	json_object_object_del(top, name);
+	json_object_object_del(layout, name);
 	return 0;
 }
 
 struct document {
-	uint64_t container_offset;
-	uint64_t ram_offset;
-	uint64_t file_size;
-	struct buffer container;
-	uint64_t mem_size; /* as the container has it */
+	struct build_parts parts;
+	struct buffer head;
+	uint64_t mem_size; /* as the head has it */
 };
 
-/* The encoded container of D tells its mem_size. */
-static int read_mem_size(struct document *d, struct error *e)
+/* The layout that the document TOP names. */
+static int take_layout(json_object *top, json_object **out, struct document *d, struct error *e)
+{
+	json_object *format;
+
+	if (!json_object_is_type(top, json_type_object))
+		return error_set(e, EINVAL, ".: must be an object");
+	if (!json_object_object_get_ex(top, LAYOUT, out))
+		return error_set(e, EINVAL, "%s: is missing", LAYOUT);
+	if (!json_object_is_type(*out, json_type_object))
+		return error_set(e, EINVAL, "%s: must be an object", LAYOUT);
+	if (!json_object_object_get_ex(*out, "format", &format))
+		return error_set(e, EINVAL, "%s.format: is missing", LAYOUT);
+	if (json_object_is_type(format, json_type_string))
+		d->parts.layout = layout_named(json_object_get_string(format));
+	if (!d->parts.layout)
+		return error_set(e, EINVAL, "%s.format: is not one of the words for it", LAYOUT);
+	return 0;
+}
+
+/* What the head D says of RAM: how much, and, if the document did not say, where. */
+static int read_head(struct document *d, bool offsets_taken, struct error *e)
 {
 	struct container *c;
-	uint8_t *bytes = malloc(d->container.size);
+	uint8_t *bytes = malloc(d->head.size + 1);
 	int err;
 
 	if (!bytes)
 		return error_set(e, ENOMEM, "out of memory");
-	memcpy(bytes, d->container.bytes, d->container.size);
-	err = container_decode(bytes, d->container.size, 0, &c, e);
+	memcpy(bytes, d->head.bytes, d->head.size);
+	err = container_decode(d->parts.layout->head, bytes, d->head.size, 0, &c, e);
 	if (err) {
 		free(bytes);
 		return err;
 	}
 	d->mem_size = container_mem_size(c);
+	if (!offsets_taken) {
+		container_number(c, "layout/ram_offset", &d->parts.ram_offset);
+		d->parts.has_ram = true;
+	}
 	container_free(c);
 	return 0;
 }
 
-/* What dump tells of the file is taken from the document TOP; the rest is the container. */
 static int take_document(json_object *top, struct document *d, struct error *e)
 {
-	int err;
+	json_object *layout;
+	int err = take_layout(top, &layout, d, e);
+	bool offsets = !err && d->parts.layout->offsets_given, given;
 
-	if (!json_object_is_type(top, json_type_object))
-		return error_set(e, EINVAL, ".: must be an object");
-	err = take_number(top, CONTAINER_OFFSET, false, &d->container_offset, e);
+	if (offsets) {
+		err = take_offset(layout, CONTAINER_OFFSET, false, &d->parts.head_offset, &given, e);
+		if (!err)
+			err = take_offset(layout, RAM_OFFSET, true, &d->parts.ram_offset,
+					  &d->parts.has_ram, e);
+	}
 	if (!err)
-		err = take_number(top, RAM_OFFSET, true, &d->ram_offset, e);
-	if (!err)
-		err = take_number(top, FILE_SIZE, false, &d->file_size, e);
-	if (!err)
-		err = json_to_container(top, &d->container, e);
-	return err ? err : read_mem_size(d, e);
+		err = json_to_container(d->parts.layout->head, top, &d->head, e);
+	return err ? err : read_head(d, offsets, e);
 }
 
 static int read_document(const char *path, struct document *d, struct error *e)
@@ -249,18 +265,15 @@ static int read_document(const char *path, struct document *d, struct error *e)
 static int open_ram(const char *path, const struct document *d, struct error *e)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	struct stat st = { 0 };
 
-	if (fd < 0 || fstat(fd, &st) < 0) {
+	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == d->mem_size)
+		return fd;
+	if (fd < 0 || (uint64_t)st.st_size == d->mem_size)
 		error_set(e, errno, "ram %s: %s", path, strerror(errno));
-	} else if ((uint64_t)st.st_size != d->mem_size) {
+	else
 		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
 			  (uint64_t)st.st_size, d->mem_size);
-	} else if (d->ram_offset % (uint64_t)sysconf(_SC_PAGESIZE)) {
-		error_set(e, EINVAL, "ram_offset: is not a multiple of the page size");
-	} else {
-		return fd;
-	}
 	if (fd >= 0)
 		close(fd);
 	return -e->code;
@@ -268,28 +281,24 @@ static int open_ram(const char *path, const struct document *d, struct error *e)
 
 static int build(const char *path, const struct arguments *a)
 {
-	struct document d = { 0 };
-	struct build_parts parts = { .container = &d.container, .ram_fd = -1 };
+	struct document d = { .parts = { .ram_fd = -1 } };
 	struct error e = { 0 };
 	int err = read_document(path, &d, &e);
 
 	if (!err && a->ram) {
-		parts.ram_fd = open_ram(a->ram, &d, &e);
-		err = parts.ram_fd < 0 ? parts.ram_fd : 0;
+		d.parts.has_ram = true;
+		d.parts.ram_fd = open_ram(a->ram, &d, &e);
+		err = d.parts.ram_fd < 0 ? d.parts.ram_fd : 0;
 	}
 	if (!err) {
-		parts.container_offset = d.container_offset;
-		parts.mem_size = d.mem_size;
-		parts.ram_offset = a->ram ? d.ram_offset : 0;
-		/* Where there is RAM, what follows the container follows from it. */
-		parts.file_size = d.mem_size ? 0 : d.file_size;
-		err = build_snapshot(a->output, &parts, &e);
+		d.parts.head = &d.head;
+		err = build_snapshot(a->output, &d.parts, &e);
 		if (err)
 			error_prefix(&e, -err, "%s", a->output);
 	}
-	if (parts.ram_fd >= 0)
-		close(parts.ram_fd);
-	buffer_free(&d.container);
+	if (d.parts.ram_fd >= 0)
+		close(d.parts.ram_fd);
+	buffer_free(&d.head);
 	return err ? complain(WRONG_INPUT, e.text) : 0;
 }
 
@@ -361,7 +370,7 @@ int main(int argc, char **argv)
 			break;
 		case CONTAINER_AT:
 			status = parse_offset(optarg, &a.region.container_offset);
-			a.region_given = true;
+			a.region.container_offset_given = a.region_given = true;
 			break;
 		case 'h':
 			fputs(help, stdout);

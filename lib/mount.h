@@ -37,13 +37,10 @@ void mount_init(struct mount *m, struct snapshot *snapshot);
 void mount_destroy(struct mount *m);
 
 /*
- * Give the leaf N the value V, which passed value_check, and save that as the
- * policy asks.  It is in force when this returns 0; else nothing has changed.
+ * Make EDITS, and save them as the policy asks.  They are in force, all of them, when this
+ * returns 0; else nothing has changed.  EDITS is empty afterwards.
  */
-int mount_edit(struct mount *m, struct node n, const struct value *v, struct timespec when);
-
-/* Give the leaf N the time WHEN of its last edit. */
-int mount_touch(struct mount *m, struct node n, struct timespec when);
+int mount_edit(struct mount *m, struct edits *edits);
 
 /* Save what is held: edits and, if so asked for, RAM. */
 int mount_sync(struct mount *m);

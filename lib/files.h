@@ -28,18 +28,13 @@ void files_init(struct files *f, struct mount *m);
 void files_destroy(struct files *f);
 
 /*
- * Open the leaf N with open(2)'s FLAGS.  Where it is absent, FOLDER tells where
- * it is to be made, a number that is not 0 and means nothing here; else it is 0.
- * *OUT is to be closed.  0, -EACCES for writing what is read-only, -ENOENT,
- * -ENOMEM.
+ * Open the leaf N with open(2)'s FLAGS.  *OUT is to be closed.  0, -EACCES for writing
+ * what is read-only, -ENOMEM.
  */
-int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out);
+int file_open(struct files *f, struct node n, int flags, struct file **out);
 
 /* Whether what the leaf shows may change by FILE: it was opened for writing, or with O_TRUNC. */
 bool file_may_change(const struct file *file);
-
-/* The folder that FILE was opened with. */
-uint64_t file_folder(const struct file *file);
 
 /* Append to OUT up to N bytes of what the leaf shows, from OFFSET on. */
 int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out);
@@ -65,15 +60,11 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 
 /*
  * Bytes that the leaf N shows, in *SIZE, and in *WHEN the time of its last
- * edit, which is left as it is if there was none.  -ENOENT if it is absent and
- * nobody is making it.
+ * edit, which is left as it is if there was none.
  */
-int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when);
+void files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when);
 
 /* Make the content at DATA, as if written in one piece to an empty file, the leaf's. */
 int files_replace(struct files *f, struct node n, const void *data, size_t size);
-
-/* Remove the option N.  Who has it open cannot write to it any more: -ENOENT. */
-int files_remove(struct files *f, struct node n);
 
 #endif

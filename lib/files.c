@@ -13,8 +13,6 @@ struct leaf {
 	struct node node;
 	const struct field *row;
 	unsigned users;
-	unsigned makers;       /* files opened to make it */
-	unsigned removals;     /* under WRITING and the lock */
 	pthread_mutex_t writing; /* held over a write and its save */
 	bool truncated;        /* text: the next write starts from nothing */
 	bool drafting;         /* bytes: DRAFT is what the leaf shows */
@@ -32,8 +30,6 @@ struct file {
 	struct file *newer, *older; /* of all that are open, under the lock */
 	struct leaf *leaf;
 	int flags;
-	uint64_t folder;    /* that it is to be made in, or 0 */
-	unsigned removals;  /* of the leaf when it was opened */
 	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
 	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
 	bool wrote;         /* in the draft: one of its WRITERS */
@@ -156,7 +152,7 @@ static void print_slice(struct mount *m, struct node node, size_t n, uint64_t of
 		container_raw(m->container, node, offset, n, out);
 	} else {
 		v = container_value(m->container, node);
-		if (!v.absent && text_is_text(row)) {
+		if (text_is_text(row)) {
 			text_print(row, &v, &text);
 			v = (struct value){ .bytes = text.bytes, .size = text.size };
 			out->failed |= text.failed;
@@ -199,6 +195,14 @@ static void set_truncated(struct files *f, struct leaf *leaf, bool truncated)
 	pthread_mutex_unlock(&f->lock);
 }
 
+static int edit(struct files *f, struct node n, const struct value *v, struct timespec when)
+{
+	struct edits edits = { 0 };
+	int err = edits_add(&edits, f->mount->container, n, v, when);
+
+	return err ? err : mount_edit(f->mount, &edits);
+}
+
 static int edit_text(struct files *f, struct node n, const struct buffer *text)
 {
 	const struct field *row = container_row(f->mount->container, n);
@@ -209,7 +213,7 @@ static int edit_text(struct files *f, struct node n, const struct buffer *text)
 	if (text->failed)
 		return -ENOMEM;
 	err = text_parse(row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
-	return err ? err : mount_edit(f->mount, n, &v, now());
+	return err ? err : edit(f, n, &v, now());
 }
 
 static uint64_t leaf_version(struct file *file)
@@ -236,7 +240,7 @@ static void start_text(struct file *file, struct buffer *out)
 
 static int write_text(struct file *file, const void *data, size_t n, uint64_t offset)
 {
-	const struct field *row = value_row(file->leaf->row);
+	const struct field *row = file->leaf->row;
 	struct buffer text = { 0 };
 	bool fresh = file->truncated || file->leaf->truncated || file->fresh;
 	int err;
@@ -272,7 +276,7 @@ static int write_text(struct file *file, const void *data, size_t n, uint64_t of
  */
 static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
 {
-	const struct field *row = value_row(leaf->row);
+	const struct field *row = leaf->row;
 	struct buffer text = { 0 };
 	int err = 0;
 
@@ -301,7 +305,7 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 
 static int flush_text(struct file *file)
 {
-	bool string = value_row(file->leaf->row)->kind == STRING;
+	bool string = file->leaf->row->kind == STRING;
 	struct buffer nothing = { 0 };
 	int err = 0;
 
@@ -393,10 +397,10 @@ static void end_draft(struct files *f, struct leaf *leaf, int err)
 static int save_draft(struct files *f, struct leaf *leaf)
 {
 	struct value v = { .bytes = leaf->draft.bytes, .size = leaf->draft.size };
-	int err = value_check(value_row(leaf->row), &v);
+	int err = value_check(leaf->row, &v);
 
 	if (!err)
-		err = mount_edit(f->mount, leaf->node, &v, leaf->drafted);
+		err = edit(f, leaf->node, &v, leaf->drafted);
 	end_draft(f, leaf, err);
 	return err;
 }
@@ -404,16 +408,17 @@ static int save_draft(struct files *f, struct leaf *leaf)
 static uint64_t shown_size(struct files *f, struct leaf *leaf)
 {
 	struct timespec when;
-	uint64_t size = 0;
+	uint64_t size;
 
-	return files_stat(f, leaf->node, &size, &when) ? 0 : size;
+	files_stat(f, leaf->node, &size, &when);
+	return size;
 }
 
 static int change_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
 {
 	struct files *f = file->files;
 	struct leaf *leaf = file->leaf;
-	const struct field *row = value_row(leaf->row);
+	const struct field *row = leaf->row;
 	bool empty = file->truncated || leaf->emptier;
 	uint64_t size = empty ? 0 : shown_size(f, leaf);
 	int err;
@@ -425,7 +430,7 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	if (size < offset + n)
 		size = offset + n;
 	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
-	if (row->kind == BYTES && size != row->size)
+	if (row->kind != BLOB && size != row->size)
 		return -EINVAL;
 	err = change_draft(f, leaf, empty, size, data, n, offset);
 	if (!err) {
@@ -445,11 +450,13 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 
 static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
 {
-	const struct field *row = value_row(leaf->row);
+	const struct field *row = leaf->row;
 	int err;
 
-	if (row->kind == BYTES)
-		return size == shown_size(f, leaf) ? 0 : -EINVAL;
+	if (size == shown_size(f, leaf) && row->kind != BLOB)
+		return 0;
+	if (row->kind == BYTES || (row->kind == OPTION && size > 0))
+		return -EINVAL;
 	if (size > row->size)
 		return -EFBIG;
 	err = change_draft(f, leaf, leaf->emptier != NULL, size, NULL, 0, 0);
@@ -495,7 +502,7 @@ static void truncate_at_open(struct file *file)
 {
 	struct leaf *leaf = file->leaf;
 
-	if (value_row(leaf->row)->kind != BLOB) {
+	if (leaf->row->kind == BYTES || text_is_text(leaf->row)) {
 		file->truncated = true;
 		return;
 	}
@@ -503,18 +510,6 @@ static void truncate_at_open(struct file *file)
 	leaf->emptier = file;
 	leaf->closed = leaf->refused = false;
 	pthread_mutex_unlock(&leaf->writing);
-}
-
-static bool is_absent(struct mount *m, struct node n)
-{
-	bool absent;
-
-	if (container_row(m->container, n)->kind == RAW)
-		return false;
-	pthread_rwlock_rdlock(&m->lock);
-	absent = container_value(m->container, n).absent;
-	pthread_rwlock_unlock(&m->lock);
-	return absent;
 }
 
 /* With the lock held, both. */
@@ -536,13 +531,7 @@ static void unlink_open(struct files *f, struct file *file)
 		file->older->newer = file->newer;
 }
 
-/* What FILE was opened on was removed: if another is there by now, it is not FILE's to write. */
-static bool is_removed(const struct file *file)
-{
-	return file->removals != file->leaf->removals;
-}
-
-int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct file **out)
+int file_open(struct files *f, struct node n, int flags, struct file **out)
 {
 	struct file *file;
 
@@ -554,21 +543,10 @@ int file_open(struct files *f, struct node n, int flags, uint64_t folder, struct
 		return -ENOMEM;
 	file->files = f;
 	file->flags = flags;
-	file->folder = folder;
 	file->leaf = leaf_get(f, n);
 	if (!file->leaf) {
 		free(file);
 		return -ENOMEM;
-	}
-	pthread_mutex_lock(&f->lock);
-	file->removals = file->leaf->removals;
-	file->leaf->makers += folder != 0;
-	pthread_mutex_unlock(&f->lock);
-	/* After that, so that no removal is missed. */
-	if (!folder && is_absent(f->mount, n)) {
-		leaf_put(f, file->leaf);
-		free(file);
-		return -ENOENT;
 	}
 	if (flags & O_TRUNC)
 		truncate_at_open(file);
@@ -589,11 +567,6 @@ bool file_may_change(const struct file *file)
 	return may_write(file) || file->flags & O_TRUNC;
 }
 
-uint64_t file_folder(const struct file *file)
-{
-	return file->folder;
-}
-
 int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 {
 	int err;
@@ -601,9 +574,7 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 	if (n == 0)
 		return 0;
 	pthread_mutex_lock(&file->leaf->writing);
-	if (is_removed(file))
-		err = -ENOENT;
-	else if (text_is_text(file->leaf->row))
+	if (text_is_text(file->leaf->row))
 		err = write_text(file, data, n, offset);
 	else
 		err = write_bytes(file, data, n, offset);
@@ -621,7 +592,7 @@ int file_flush(struct file *file)
 		return 0;
 	pthread_mutex_lock(&leaf->writing);
 	leaf->closed |= leaf->emptier == file;
-	if (may_write(file) && !is_removed(file))
+	if (may_write(file))
 		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
 	pthread_mutex_unlock(&leaf->writing);
 	return err;
@@ -646,7 +617,6 @@ void file_close(struct file *file)
 	}
 	pthread_mutex_lock(&f->lock);
 	unlink_open(f, file);
-	leaf->makers -= file->folder && !is_removed(file);
 	pthread_mutex_unlock(&f->lock);
 	leaf_put(f, leaf);
 	file_free(file);
@@ -674,9 +644,7 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 	if (!leaf)
 		return -ENOMEM;
 	pthread_mutex_lock(&leaf->writing);
-	if (file && is_removed(file))
-		err = -ENOENT;
-	else if (text_is_text(leaf->row))
+	if (text_is_text(leaf->row))
 		err = truncate_text(f, leaf, file, size);
 	else
 		err = truncate_bytes(f, leaf, file, size);
@@ -685,39 +653,34 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 	return err;
 }
 
-int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when)
+void files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when)
 {
 	struct mount *m = f->mount;
 	const struct field *row = container_row(m->container, n);
 	struct leaf *leaf;
 	struct value v;
-	int err = 0;
+	bool drafting;
 
 	pthread_mutex_lock(&f->lock);
 	leaf = find_leaf(f, n);
-	if (leaf && leaf->drafting) {
+	drafting = leaf && leaf->drafting;
+	if (drafting) {
 		*size = leaf->draft.size;
 		*when = leaf->drafted;
-		pthread_mutex_unlock(&f->lock);
-		return 0;
 	}
-	if (!leaf || !leaf->makers)
-		err = -ENOENT;
 	pthread_mutex_unlock(&f->lock);
+	if (drafting)
+		return;
 
 	pthread_rwlock_rdlock(&m->lock);
 	if (row->kind == RAW) {
 		*size = container_raw_size(m->container, n);
-		err = 0;
 	} else {
 		v = container_value(m->container, n);
-		*size = v.absent ? 0 : text_size(row, &v);
-		if (!v.absent)
-			err = 0;
+		*size = text_size(row, &v);
 		container_mtime(m->container, n, when);
 	}
 	pthread_rwlock_unlock(&m->lock);
-	return err;
 }
 
 /* What was begun before the edit that was now made is over: that one came later. */
@@ -737,8 +700,8 @@ static int replace(struct files *f, struct leaf *leaf, const void *data, size_t 
 	if (text_is_text(leaf->row))
 		return size > text_max(leaf->row) ? -ENAMETOOLONG
 						  : edit_text(f, leaf->node, &text);
-	err = value_check(value_row(leaf->row), &v);
-	return err ? err : mount_edit(f->mount, leaf->node, &v, now());
+	err = value_check(leaf->row, &v);
+	return err ? err : edit(f, leaf->node, &v, now());
 }
 
 int files_replace(struct files *f, struct node n, const void *data, size_t size)
@@ -755,28 +718,6 @@ int files_replace(struct files *f, struct node n, const void *data, size_t size)
 	err = replace(f, leaf, data, size);
 	if (!err)
 		end_begun(f, leaf);
-	pthread_mutex_unlock(&leaf->writing);
-	leaf_put(f, leaf);
-	return err;
-}
-
-int files_remove(struct files *f, struct node n)
-{
-	const struct value absent = { .absent = true };
-	struct leaf *leaf = leaf_get(f, n);
-	int err;
-
-	if (!leaf)
-		return -ENOMEM;
-	pthread_mutex_lock(&leaf->writing);
-	err = mount_edit(f->mount, n, &absent, now());
-	if (!err) {
-		end_begun(f, leaf);
-		pthread_mutex_lock(&f->lock);
-		leaf->removals++;
-		leaf->makers = 0;
-		pthread_mutex_unlock(&f->lock);
-	}
 	pthread_mutex_unlock(&leaf->writing);
 	leaf_put(f, leaf);
 	return err;

@@ -25,11 +25,11 @@ void mount_destroy(struct mount *m)
 }
 
 /* With EDITING held. */
-static int save(struct mount *m, const struct edit *pending, bool ram)
+static int save(struct mount *m, struct edits *edits, bool ram)
 {
 	struct error e = { 0 };
 	char text[64];
-	int err = snapshot_save(m->snapshot, pending, ram, &e);
+	int err = snapshot_save(m->snapshot, edits, ram, &e);
 
 	if (err) {
 		m->report(e.text);
@@ -40,52 +40,40 @@ static int save(struct mount *m, const struct edit *pending, bool ram)
 	return err;
 }
 
-/* With EDITING held.  EDIT is taken over. */
-static int put_in_force(struct mount *m, struct edit *edit)
+/* Room for EDITS and for the one that a save may add. */
+static int reserve(struct mount *m, const struct edits *edits)
 {
-	bool change = edit_is_change(m->container, edit);
 	int err;
 
 	pthread_rwlock_wrlock(&m->lock);
-	err = container_reserve(m->container);
+	err = container_reserve(m->container, edits->count + 1);
 	pthread_rwlock_unlock(&m->lock);
-	if (!err && change && m->policy == SAVE_AT_ONCE)
-		err = save(m, edit, false);
-	if (err) {
-		edit_free(edit);
-		return err;
-	}
-	pthread_rwlock_wrlock(&m->lock);
-	container_apply(m->container, edit);
-	pthread_rwlock_unlock(&m->lock);
-	if (change && m->policy == SAVE_ON_SYNC)
-		m->unsaved = true;
-	return 0;
-}
-
-int mount_edit(struct mount *m, struct node n, const struct value *v, struct timespec when)
-{
-	struct edit *edit;
-	int err;
-
-	pthread_mutex_lock(&m->editing);
-	edit = edit_new(m->container, n, v, when);
-	err = edit ? put_in_force(m, edit) : -ENOMEM;
-	pthread_mutex_unlock(&m->editing);
 	return err;
 }
 
-int mount_touch(struct mount *m, struct node n, struct timespec when)
+static void apply(struct mount *m, struct edits *edits)
 {
-	struct edit *edit;
-	struct value v;
+	pthread_rwlock_wrlock(&m->lock);
+	container_apply(m->container, edits);
+	pthread_rwlock_unlock(&m->lock);
+}
+
+int mount_edit(struct mount *m, struct edits *edits)
+{
+	bool change;
 	int err;
 
 	pthread_mutex_lock(&m->editing);
-	v = container_value(m->container, n);
-	edit = edit_new(m->container, n, &v, when);
-	err = edit ? put_in_force(m, edit) : -ENOMEM;
+	change = edits_are_change(edits, m->container);
+	err = reserve(m, edits);
+	if (!err && change && m->policy == SAVE_AT_ONCE)
+		err = save(m, edits, false);
+	if (!err)
+		apply(m, edits);
+	if (!err && change && m->policy == SAVE_ON_SYNC)
+		m->unsaved = true;
 	pthread_mutex_unlock(&m->editing);
+	edits_free(edits);
 	return err;
 }
 
@@ -95,13 +83,19 @@ static int save_held(struct mount *m)
 	uint64_t offset = 0, size;
 	bool ram = m->save_ram && m->policy != SAVE_NEVER && m->ram &&
 		   ram_next_written(m->ram, &offset, &size);
+	struct edits added = { 0 };
 	int err;
 
 	if (!m->unsaved && !ram)
 		return 0;
-	err = save(m, NULL, ram);
+	err = reserve(m, &added);
 	if (!err)
+		err = save(m, &added, ram);
+	if (!err) {
+		apply(m, &added);
 		m->unsaved = false;
+	}
+	edits_free(&added);
 	return err;
 }
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ways to lay out a snapshot file, as a table (docs/format.md, "Layouts"): what
+ * its head is, what tells it from the others, and where RAM is.
+ */
+#ifndef SMFS_LAYOUT_H
+#define SMFS_LAYOUT_H
+
+#include "container.h"
+#include "region.h"
+
+struct layout {
+	const char *name;
+	const struct field *head;
+	region_finder *find_ram;
+	bool offsets_given;     /* the user may say where container and RAM are */
+	uint32_t ram_alignment; /* bytes: where RAM is put when a file is made */
+};
+
+/* The layouts, from I = 0 on; null after the last. */
+const struct layout *layout_number(unsigned i);
+
+/* The layout called NAME, or null. */
+const struct layout *layout_named(const char *name);
+
+/*
+ * The layout of the file FD of FILE_SIZE bytes, by its magic, in *OUT; BARE: the user
+ * says that it is bare.  -EINVAL for what is known to be something else, -ERR_TRUNCATED
+ * for too few bytes, and E says what it is and what to do.
+ */
+int layout_detect(int fd, uint64_t file_size, bool bare, const struct layout **out,
+		  struct error *e);
+
+#endif
