@@ -95,7 +95,7 @@ HVF_REDIST = {0x10080: "igroupr0", 0x10100: "isenabler0", 0x10200: "ispendr0", 0
               **{0x10400 + 4 * i: "ipriorityr%d" % i for i in range(8)}, 0x10c04: "icfgr1"}
 # The lists in the order of the file: name, names of the ids, bytes of a value.
 HVF_LISTS = [("gp", HVF_GP, 8), ("simd", HVF_SIMD, 16), ("sys", HVF_SYS, 8),
-             ("icc", HVF_ICC, 8), ("ich", HVF_ICH, 8), ("redist", HVF_REDIST, 8)]
+             ("icc", HVF_ICC, 8), ("redist", HVF_REDIST, 8), ("ich", HVF_ICH, 8)]
 
 
 class State:
