@@ -196,6 +196,13 @@ void container_encode(const struct container *c, const struct edits *pending,
 	encode_range(c, 0, c->size, pending, &all);
 }
 
+void container_encode_from(const struct container *c, struct node first, struct buffer *out)
+{
+	struct window all = { .left = UINT64_MAX, .out = out };
+
+	encode_range(c, first.offset, c->size, NULL, &all);
+}
+
 void container_raw(const struct container *c, struct node n, uint64_t offset, uint64_t size,
 		   struct buffer *out)
 {

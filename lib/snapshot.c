@@ -25,6 +25,9 @@ enum { RECOVERED_MAX = 100 };
 /* What a folder's snapshot is called, the first that is there. */
 static const char *const names[] = { "restore.snap", "vm.snap", NULL };
 
+/* The container's first field. */
+static const char CONTAINER_FIRST[] = "num_cpus";
+
 /* The header's field that follows RAM. */
 static const char RAM_OFFSET[] = "layout/ram_offset";
 
@@ -550,9 +553,13 @@ int snapshot_rescue(struct snapshot *s, char name[NAME_MAX + 1], struct error *e
 {
 	struct buffer container = { 0 };
 	struct beside b;
+	struct node first;
 	int err, fd = -1;
 
-	container_encode(s->container, NULL, &container);
+	/* Without the header, which says where RAM is in a file that has some. */
+	if (container_find(s->container, CONTAINER_FIRST, &first))
+		return error_set(e, EINVAL, "no container");
+	container_encode_from(s->container, first, &container);
 	err = beside_open(s->target, &b, e);
 	if (err)
 		goto out;

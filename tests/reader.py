@@ -43,7 +43,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=unused-import,wrong-import-position
 # ruff: noqa: E402
 from snapfile import (BACKINGS, BLOB_MAX, COM1, FORMATS, KINDS, NO_PORT, PAGE, RAM_STEP, STRING_MAX,  # noqa: F401
-                      Cursor, Kept, Malformed, Snapshot, blob, decode, encode, new_layout, num, read_backing,
+                      Cursor, Kept, Malformed, Snapshot, blob, decode, encode, new_layout, num, read_backing, read_head,
                       read_mmio, round_up, string, write_backing, write_device, write_file, write_head,
                       write_listener, write_mmio)
 from snapmake import (exact_bytes, random_bytes, random_file, random_model, random_num, random_text,  # noqa: F401
