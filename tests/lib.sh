@@ -163,8 +163,8 @@ unmount() {
 
 reader() { "$python" "$tests/reader.py" "$@"; }
 
-# sample FILE [BYTES]: every kind of field, and sparse RAM (1 MiB).
-sample() { reader sample "$tests/vectors/full.bin" "$1" "${2:-1048576}"; }
+# sample FILE [BYTES] [LAYOUT]: every kind of field, and sparse RAM (1 MiB).
+sample() { reader sample "$1" "${2:-1048576}" --layout "${3:-kvm}"; }
 
 # region NAME: one line of reader.py dump-region for $snap.
 region() { reader dump-region "$snap" | awk -v n="$1" '$1 == n { print $2 }'; }

@@ -27,17 +27,11 @@ WRITE = "1 "  # the number of write(2) on x86-64
 
 
 def make(path):
-    with open(os.path.join(HERE, "vectors/full.bin"), "rb") as f:
-        model, _ = reader.decode(f.read())
+    model = reader.sample_model()
     model["listeners"] = [dict(cid=i, peer_port=0, vm_port=0, family=1, socktype=1, inet_port=None)
                           for i in range(EDITS)]
     model["mem_size"] = 1 << 20
-    container = reader.encode(model)
-    with open(path, "wb") as f:
-        f.write(container)
-        f.truncate(reader.round_up(len(container), 65536))
-        f.seek(0, os.SEEK_END)
-        f.write(b"m" * (1 << 20))
+    reader.write_file(path, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), b"m" * (1 << 20))
 
 
 def is_writing(pid):

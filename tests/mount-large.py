@@ -83,9 +83,8 @@ def edits_afar(m, snap, model):
     edit(m, model, "devices/4095/mmio/queues/7/desc_table", 0xfee0000)
     edit(m, model, "devices/4095/backing/host_path", "/srv/" + "y" * 60000)
     edit(m, model, "devices/0/backing/host_path", "/")
-    edit(m, model, "vcpu/63", bytes(100000))
-    os.remove(m.path("listeners/1/inet_port"))
-    reader.set_leaf(model, "listeners/1/inet_port", None)
+    edit(m, model, "vcpu/63/raw", bytes(100000))
+    edit(m, model, "listeners/1/inet_port", None)
     now = reader.Snapshot(snap)
     same("snapshot after edits", True, now.model == model)
     same("RAM's size", RAM, len(now.ram))
@@ -98,9 +97,7 @@ def main():
     with WorkDir() as work:
         snap = os.path.join(work, "snap")
         container = reader.encode(model)
-        with open(snap, "wb") as f:
-            f.write(container)
-            f.truncate(reader.round_up(len(container), reader.RAM_STEP) + RAM)
+        reader.write_file(snap, model)
         leaves = list(reader.leaves(model))
         print("%d files, container %.1f MiB" % (len(leaves), len(container) / MIB))
         with Mount(snap) as m:

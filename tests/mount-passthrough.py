@@ -55,15 +55,12 @@ class Subject:
         self.folder = tempfile.mkdtemp(dir=root)
         self.path = os.path.join(self.folder, "snap")
         rng = random.Random(7)
-        self.model = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
+        self.model = reader.sample_model()
         self.model["mem_size"] = MEM
         ram = bytearray(reader.exact_bytes(rng, MEM))
         ram[2 << 20:4 << 20] = bytes(2 << 20)
         self.ram = ram
-        with open(self.path, "wb") as f:
-            f.write(reader.encode(self.model))
-            f.seek(reader.RAM_STEP)
-            f.write(ram)
+        reader.write_file(self.path, self.model, reader.new_layout(self.model, ram_offset=reader.RAM_STEP), ram)
         # The 2 MiB of zeros are a hole.
         subprocess.run(["fallocate", "--dig-holes", self.path], check=True)
 

@@ -329,10 +329,9 @@ def load(mount, snapshot, mode, kinds, cuts, rng):
 @contextlib.contextmanager
 def mounted(folder, mode):
     snapshot = os.path.join(folder, "snap")
-    model = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
+    model = reader.sample_model()
     model["mem_size"] = MEM
-    with open(snapshot, "wb") as f:
-        f.write(reader.encode(model).ljust(reader.RAM_STEP, b"\0") + RAM)
+    reader.write_file(snapshot, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), RAM)
     with open(os.path.join(folder, "said"), "w", encoding="ascii") as said:
         with Mount(snapshot, "-o", mode or "rw", stderr=said) as m:
             yield m, snapshot

@@ -64,15 +64,12 @@ class Subject:
         self.path = os.path.join(self.folder, "snap")
         self.model = os.path.join(self.scratch, "model")
         self.copy = os.path.join(self.scratch, "copy")
-        fields = reader.Snapshot(os.path.join(HERE, "vectors", "full.bin")).model
+        fields = reader.sample_model()
         fields["mem_size"] = size
         ram = bytearray(reader.exact_bytes(random.Random(7), size))
         ram[HOLE] = bytes(HOLE.stop - HOLE.start)
         self.ram = bytes(ram)
-        with open(self.path, "wb") as f:
-            f.write(reader.encode(fields))
-            f.seek(reader.RAM_STEP)
-            f.write(ram)
+        reader.write_file(self.path, fields, reader.new_layout(fields, ram_offset=reader.RAM_STEP), self.ram)
         subprocess.run(["fallocate", "--dig-holes", self.path], check=True)
         self.digest = digest(self.path)
 

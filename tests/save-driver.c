@@ -250,27 +250,16 @@ static void do_open(const char *path, enum snapshot_access access, bool replace)
 	answer(0, "");
 }
 
-static bool find(char *path, struct node *n)
-{
-	char *rest = path, *name;
-
-	*n = container_root();
-	while ((name = strsep(&rest, "/")))
-		if (!container_is_directory(mount.container, *n) ||
-		    container_lookup(mount.container, *n, name, n))
-			return false;
-	return true;
-}
-
 static void do_set(char *path, const char *text)
 {
+	struct edits edits = { 0 };
 	uint8_t scratch[8];
 	struct timespec when;
 	struct value v;
 	struct node n;
 	int err;
 
-	if (!find(path, &n)) {
+	if (container_find(mount.container, path, &n)) {
 		answer(-ENOENT, path);
 		return;
 	}
@@ -278,7 +267,9 @@ static void do_set(char *path, const char *text)
 	clock_gettime(CLOCK_REALTIME, &when);
 	err = text_parse(container_row(mount.container, n), text, strlen(text), scratch, &v);
 	if (!err)
-		err = mount_edit(&mount, n, &v, when);
+		err = edits_add(&edits, mount.container, n, &v, when);
+	if (!err)
+		err = mount_edit(&mount, &edits);
 	answer(err, reported);
 }
 
@@ -289,7 +280,7 @@ static void do_get(char *path)
 	struct node n;
 	size_t i;
 
-	if (!find(path, &n)) {
+	if (container_find(mount.container, path, &n)) {
 		answer(-ENOENT, path);
 		return;
 	}

@@ -108,7 +108,7 @@ UID, GID, MODE, XATTR = 4321, 1234, 0o660, ("user.test", b"kept \0 kept")
 # ---- what the snapshot is to be ---------------------------------------------
 
 def base_model(path_size):
-    return {"num_cpus": 2, "mem_size": 96 << 10, "com1": b"\1\2\3\4\5\6",
+    return {"num_cpus": 2, "mem_size": 96 << 10, "com1": dict(zip(reader.COM1, range(1, 7))),
             "clock_host_ticks": 1, "clock_ref": 2, "intc": bytes(range(200)),
             "vcpu": [b"first" * 40, b"second" * 40],
             "devices": [
@@ -125,23 +125,34 @@ def base_model(path_size):
                            "inet_port": 80}]}
 
 
+def layout_of(edit, way):
+    """Each way of saving is gone in some layout."""
+    if edit.startswith("bare"):
+        return "bare"
+    return "hvf" if way in ("replace", "linked") else "kvm"
+
+
 class Image:
     """A snapshot's bytes, and what a save is to make of them (never changed)."""
 
-    def __init__(self, model, data, ram_offset):
-        self.model, self.data, self.ram_offset = model, data, ram_offset
+    def __init__(self, model, layout, data, ram_offset):
+        self.model, self.layout, self.data, self.ram_offset = model, layout, data, ram_offset
 
     @classmethod
-    def new(cls, path_size, bare):
+    def new(cls, path_size, layout):
         model = base_model(path_size)
-        container = reader.encode(model)
-        if bare:
-            return cls(model, container, None)
+        if layout == "bare":
+            return cls(model, layout, reader.encode(model), None)
         # Padding may be any bytes, and RAM has a hole.
         at = reader.PAGE
         rng = random.Random(path_size)
         ram = reader.exact_bytes(rng, 32 << 10) + bytes(32 << 10) + reader.exact_bytes(rng, 32 << 10)
-        return cls(model, container + b"\xee" * (at - len(container)) + ram, at)
+        head = cls.head(model, layout, at)
+        return cls(model, layout, head + b"\xee" * (at - len(head)) + ram, at)
+
+    @staticmethod
+    def head(model, layout, ram_offset):
+        return reader.write_head(model, reader.new_layout(model, layout, ram_offset))
 
     def write(self, path):
         with open(path, "wb") as f:
@@ -154,24 +165,25 @@ class Image:
     def edited(self, leaf, value):
         model = copy.deepcopy(self.model)
         reader.set_leaf(model, leaf, value)
-        old, new = reader.encode(self.model), reader.encode(model)
         if self.ram_offset is None:
-            return Image(model, new, None)
+            return Image(model, self.layout, reader.encode(model), None)
+        at = self.ram_offset
+        old, new = self.head(self.model, self.layout, at), self.head(model, self.layout, at)
         # The rest of a longer container becomes zeros; padding stays what it was.
         before = self.data[:self.ram_offset]
         before = new + bytes(max(0, len(old) - len(new))) + before[max(len(old), len(new)):]
-        at = self.ram_offset
         if len(new) > at:
+            # The header says where RAM is now.
             at = reader.round_up(len(new), reader.RAM_STEP)
-            before = new + bytes(at - len(new))
-        return Image(model, before + self.data[self.ram_offset:], at)
+            before = self.head(model, self.layout, at).ljust(at, b"\0")
+        return Image(model, self.layout, before + self.data[self.ram_offset:], at)
 
     def poked(self, pokes):
         data = bytearray(self.data)
         for offset, what in pokes:
             at = self.ram_offset + offset
             data[at:at + len(what)] = what
-        return Image(self.model, bytes(data), self.ram_offset)
+        return Image(self.model, self.layout, bytes(data), self.ram_offset)
 
 
 # Parts of pages, so that the rest of them is read from the file: of data, of
@@ -311,7 +323,7 @@ class Scenario:
     def __init__(self, kind, root, way, edit, short):
         self.kind, self.root, self.way, self.edit, self.short = kind, root, way, edit, short
         self.name = "%s/%s/%s" % (kind, way, edit) + ("/short%d" % short if short else "")
-        self.old = Image.new(600, edit.startswith("bare"))
+        self.old = Image.new(600, layout_of(edit, way))
         self.prepare = []
         if edit == "ram":
             self.prepare, self.line = poke_lines(POKES), "save-ram"

@@ -45,11 +45,11 @@ ANOTHER = "another program's"
 
 # saves: each a list of what is done before and for it: the length of a new path,
 # or an offset to poke at. More than one thing is held and saved as one.
-Scenario = collections.namedtuple("Scenario", "what kind way path saves bare links replace")
+Scenario = collections.namedtuple("Scenario", "what kind way path saves layout links replace")
 
 
-def scenario(what, kind, way, path, *saves, bare=False, links=False, replace=False):
-    return Scenario("%s, %s" % (kind, what), kind, way, path, saves, bare, links, replace)
+def scenario(what, kind, way, path, *saves, layout="kvm", links=False, replace=False):
+    return Scenario("%s, %s, %s" % (kind, layout, what), kind, way, path, saves, layout, links, replace)
 
 
 def poke(page, size=reader.PAGE):
@@ -63,11 +63,12 @@ SCENARIOS = [
     scenario("same length", "ext4", IN_PLACE, 1200, [1200]),
     scenario("shrinks", "ext4", IN_PLACE, 1500, [3]),
     scenario("outgrows its room", "ext4", IN_PLACE, 20, [6000]),
-    scenario("bare, grows", "ext4", IN_PLACE, 20, [3000], bare=True),
-    scenario("bare, shrinks", "ext4", IN_PLACE, 3000, [20], bare=True),
+    scenario("bare, grows", "ext4", IN_PLACE, 20, [3000], layout="bare"),
+    scenario("bare, shrinks", "ext4", IN_PLACE, 3000, [20], layout="bare"),
     scenario("RAM", "ext4", IN_PLACE, 20, [poke(2), poke(3, 700), poke(15)]),
     scenario("RAM, outgrows its room", "ext4", IN_PLACE, 20,
              [5000, poke(0), poke(1, 700), poke(15)]),
+    scenario("outgrows its room", "ext4", IN_PLACE, 20, [6000], layout="hvf"),
     scenario("several saves", "ext4", IN_PLACE, 20, [900], [6000], [6600], [20]),
     scenario("hard link", "ext4", IN_PLACE, 20, [900], links=True),
     scenario("copy, fits", "ext4", COPY, 20, [900], replace=True),
@@ -75,11 +76,11 @@ SCENARIOS = [
     scenario("copies", "ext4", COPY, 20, [900], [20], replace=True),
     scenario("clone, fits", "btrfs", CLONE, 20, [900]),
     scenario("clone, outgrows its room", "btrfs", CLONE, 20, [6000, poke(15)]),
-    scenario("clones", "btrfs", CLONE, 20, [6000], [20]),
+    scenario("clones", "btrfs", CLONE, 20, [6000], [20], layout="hvf"),
     scenario("hard link", "btrfs", IN_PLACE, 1500, [20], links=True),
     scenario("clone, fits", "xfs", CLONE, 20, [900]),
     scenario("clone, outgrows its room", "xfs", CLONE, 20, [6000, poke(15)]),
-    scenario("clones", "xfs", CLONE, 20, [6000], [20]),
+    scenario("clones", "xfs", CLONE, 20, [6000], [20], layout="hvf"),
     scenario("hard link, outgrows its room", "xfs", IN_PLACE, 20, [6000, poke(15)], links=True),
     scenario("fits", "tmpfs", IN_PLACE, 20, [900, poke(3)]),
     scenario("outgrows its room", "tmpfs", COPY, 20, [6000]),
@@ -87,24 +88,26 @@ SCENARIOS = [
 
 def first_snapshot(s):
     """A model, and a file that has it. Other bytes than zeros are in the padding."""
-    with open(os.path.join(TESTS, "vectors/full.bin"), "rb") as f:
-        model, _ = reader.decode(f.read())
+    model = reader.sample_model()
     model["mem_size"] = RAM
     reader.set_leaf(model, PATH, "p" * s.path)
-    container = reader.encode(model)
-    if s.bare:
-        return model, container
+    if s.layout == "bare":
+        return model, reader.encode(model)
     # Holes as well as data.
     ram = bytearray(RAM)
     for page in (0, 1, 7, 15):
         at = page * reader.PAGE
         ram[at:at + reader.PAGE] = (b"page %2d\n" % page) * (reader.PAGE // 8)
-    return model, container.ljust(reader.PAGE, b"-") + ram
+    return model, head(model, s.layout, reader.PAGE).ljust(reader.PAGE, b"-") + ram
 
 
-def next_snapshot(model, old, edits, number):
+def head(model, layout, ram_offset):
+    return reader.write_head(model, reader.new_layout(model, layout, ram_offset))
+
+
+def next_snapshot(model, layout, old, edits, number):
     """The commands of a save, and what the file must be after it. Changes MODEL."""
-    room = tail = len(reader.encode(model))
+    room = tail = len(head(model, layout, 0))
     if len(old) > tail:
         tail = len(old) - RAM
     commands, ram = [], bytearray(old[tail:])
@@ -118,16 +121,17 @@ def next_snapshot(model, old, edits, number):
             data = bytes([0xb0 + number]) * size
             ram[at:at + size] = data
             commands.append("poke %d %s" % (at, data.hex()))
-    container = reader.encode(model)
+    written = head(model, layout, tail)
     if len(edits) > 1 or not isinstance(edits[0], int):
         commands = ["hold"] + commands + ["save-ram"]
     if not ram:
-        return commands, container
-    if len(container) > tail:
-        moved = reader.round_up(len(container), 65536)
-        return commands, container.ljust(moved, b"\0") + ram
-    padding = old[max(room, len(container)):tail]
-    return commands, container.ljust(room, b"\0") + padding + ram
+        return commands, written
+    if len(written) > tail:
+        # The header says where RAM is now.
+        moved = reader.round_up(len(written), 65536)
+        return commands, head(model, layout, moved).ljust(moved, b"\0") + ram
+    padding = old[max(room, len(written)):tail]
+    return commands, written.ljust(room, b"\0") + padding + ram
 
 
 # ---- where states are laid out ----------------------------------------------
@@ -251,7 +255,7 @@ def record_saves(s, place):
     model, first = first_snapshot(s)
     versions, saves = [first], []
     for number, edits in enumerate(s.saves):
-        commands, version = next_snapshot(model, versions[-1], edits, number)
+        commands, version = next_snapshot(model, s.layout, versions[-1], edits, number)
         saves.append(commands)
         versions.append(version)
     inode = place.record_saves(s, first, saves)
@@ -279,11 +283,12 @@ def record_saves(s, place):
 def change(old, new):
     """A byte that the save from OLD to NEW wrote, and that another program may
     change in OLD, as (offset, byte)."""
-    for at in range(min(len(old), len(new))):
+    _, start = reader.read_head(old)
+    for at in range(start, min(len(old), len(new))):
         if old[at] != new[at]:
             byte = bytes([old[at] ^ 1])
             try:
-                model, _ = reader.decode(old[:at] + byte + old[at + 1:])
+                model, _ = reader.decode(old[:at] + byte + old[at + 1:], start)
             except reader.Malformed:
                 continue
             if model["mem_size"] == RAM:
