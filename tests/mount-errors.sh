@@ -65,11 +65,25 @@ done
 say "# no snapshot"
 refused 1 "$tmp/missing.*No such file or directory" "$tmp/missing" "$mnt"
 mkdir "$tmp/folder"
-refused 1 "$tmp/folder" "$tmp/folder" "$mnt"
+refused 1 "$tmp/folder: a folder without a snapshot: there is no restore.snap or vm.snap in it" "$tmp/folder" "$mnt"
 : >"$tmp/empty"
 refused 1 "$tmp/empty: is empty, not a snapshot" "$tmp/empty" "$mnt"
 { printf '\1'; head -c 30 /dev/zero; printf '\377\377\377\377'; } >"$tmp/huge"
-refused 1 "$tmp/huge.*intc: offset 0x1f" "$tmp/huge" "$mnt"
+refused 1 "$tmp/huge: not a snapshot \(no SMSNAP at its start\), nor a bare container: intc/raw: offset 0x1f" "$tmp/huge" "$mnt"
+truncate -s 1M "$tmp/ram-image"
+refused 1 "$tmp/ram-image: not a snapshot .*RAM image" "$tmp/ram-image" "$mnt"
+mount_snap -o container_offset=0 "$tmp/ram-image"
+same "layout" bare "$(cat "$mnt/layout/format")"
+unmount
+for snapshot in "$tests"/vectors/refuse-*.snap "$tests"/vectors/diff-01.snap; do
+	refused 1 "$snapshot: " "$snapshot" "$mnt"
+done
+refused 1 "older format SMSNAP06, only SMSNAP07 is read here; it has to be baked again" "$tests/vectors/refuse-smsnap06.snap" "$mnt"
+refused 1 "newer format SMSNAP08, only SMSNAP07 is read here" "$tests/vectors/refuse-smsnap08.snap" "$mnt"
+refused 1 "layout/version: offset 0x8: is 12, only 11 is read here" "$tests/vectors/refuse-hvf-v12.snap" "$mnt"
+refused 1 "hvf snapshot of format 9, only 10 is read here" "$tests/vectors/refuse-hvf-magic-09.snap" "$mnt"
+refused 1 "process snapshot .*no machine in it" "$tests/vectors/refuse-smtstsnp1.snap" "$mnt"
+refused 1 "differential snapshot \(kvm-diff\)" "$tests/vectors/diff-01.snap" "$mnt"
 head -c 100000 /dev/zero | tr '\0' '\377' >"$tmp/no-snapshot"
 refused 1 "$tmp/no-snapshot.*offset 0x" "$tmp/no-snapshot" "$mnt"
 mkfifo "$tmp/fifo"
@@ -88,7 +102,7 @@ rm -r "$tmp/outputs"
 
 say "# a truncated snapshot"
 container=$(region container_len)
-for ((n = 1; n < container; n += 97)); do
+for ((n = 8; n < 16 + container; n += 97)); do
 	head -c "$n" "$snap" >"$tmp/short"
 	refused 1 ": ([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left\$" \
 		"$tmp/short" "$mnt"
@@ -97,7 +111,7 @@ for ((n = 1; n < container; n += 97)); do
 		fail "$(cat "$tmp/err")"
 	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[2] + BASH_REMATCH[4]))
 	[ "${BASH_REMATCH[3]}" -gt "${BASH_REMATCH[4]}" ] || fail "$(cat "$tmp/err")"
-	reader tree "$tests/vectors/full.bin" | grep -q "^${BASH_REMATCH[1]}[/	]" ||
+	reader tree "$snap" | grep -q "^${BASH_REMATCH[1]}[/	]" ||
 		fail "no ${BASH_REMATCH[1]} in the tree"
 done
 
@@ -113,14 +127,19 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import reader
 model = reader.Snapshot(sys.argv[2]).model
-print(len(reader.encode(model).split(reader.write_device(model["devices"][0]))[0]))
+print(16 + len(reader.encode(model).split(reader.write_device(model["devices"][0]))[0]))
 PY
 )
 spoil "$devices" '\x04'
 refused 1 "$tmp/spoilt: devices/0/kind: offset $(printf '0x%x' "$devices"):" "$tmp/spoilt" "$mnt"
+# Any byte but 0 means that the queue is ready, and stays what it is.
 ready=$((devices + 1 + 20 + 2))
 spoil "$ready" '\x02'
-refused 1 "$tmp/spoilt: devices/0/mmio/queues/0/ready: offset $(printf '0x%x' "$ready"):" "$tmp/spoilt" "$mnt"
+mount_snap "$tmp/spoilt"
+same "ready" 1 "$(cat "$mnt/devices/0/mmio/queues/0/ready")"
+put 5 "$mnt/num_cpus"
+unmount
+same "the byte" 02 "$(dd if="$tmp/spoilt" bs=1 skip="$ready" count=1 status=none | xxd -p)"
 tag=$((devices + 1 + 20 + 2 * 31))
 spoil "$tag" '\x09'
 refused 1 "$tmp/spoilt: devices/0/backing(/type)?: offset $(printf '0x%x' "$tag"):" "$tmp/spoilt" "$mnt"
@@ -128,20 +147,25 @@ spoil $((tag + 5)) '\xff'
 refused 1 "$tmp/spoilt: devices/0/backing/path: .*UTF-8" "$tmp/spoilt" "$mnt"
 
 say "# where RAM cannot be"
+refused 1 "$snap: says itself where RAM is \(layout kvm\)" -o ram_offset=8192 "$snap" "$mnt"
+refused 1 "$snap: has its RAM itself \(layout kvm\)" -o ram="$tmp/other" "$snap" "$mnt"
+size=$(stat -c %s "$snap")
+head -c $((size - 4096)) "$snap" >"$tmp/short"
+refused 1 "$tmp/short: snapshot RAM region \[4096, $size\) exceeds file length $((size - 4096))" "$tmp/short" "$mnt"
+sample "$snap" 1048576 bare
 size=$(stat -c %s "$snap")
 refused 1 "$snap: snapshot RAM region \[8192, 1056768\) exceeds file length $size" \
 	-o ram_offset=8192 "$snap" "$mnt"
 refused 1 "$snap: .*exceeds file length $size" -o ram_offset=18446744073709547520 "$snap" "$mnt"
-refused 1 "$snap" -o ram_offset=0 "$snap" "$mnt"
-refused 1 "$snap" -o ram_offset=4095 "$snap" "$mnt"
-cp "$snap" "$tmp/long" && printf x >>"$tmp/long"
-refused 1 "$tmp/long" "$tmp/long" "$mnt"
+refused 1 "$snap: .*inside the container" -o ram_offset=0 "$snap" "$mnt"
+refused 1 "$snap: .*inside the container" -o ram_offset=100 "$snap" "$mnt"
 head -c $((size - 4096)) "$snap" >"$tmp/short"
 refused 1 "$tmp/short" "$tmp/short" "$mnt"
 head -c 8192 "$snap" >"$tmp/short"
 refused 1 "$tmp/short: .*exceeds file length 8192" "$tmp/short" "$mnt"
 refused 1 "$snap" -o container_offset=999999999 "$snap" "$mnt"
 refused 1 "$tmp/missing" -o ram="$tmp/missing" "$snap" "$mnt"
+sample "$snap"
 
 say "# the mount point"
 refused 1 "$tmp/nowhere.*No such file or directory" "$snap" "$tmp/nowhere"

@@ -47,7 +47,7 @@ for option in rw ro; do
 
 	same "$option: num_cpus" 4 "$(cat "$mnt/num_cpus")"
 	same "$option: path" /var/lib/sm/root.img "$(cat "$mnt/devices/0/backing/path")"
-	same "$option: vcpu" "$(printf '01%.0s' {1..65})" "$(hex "$mnt/vcpu/1")"
+	same "$option: vcpu" "$(printf '01%.0s' {1..65})" "$(hex "$mnt/vcpu/1/raw")"
 	if [ $option = rw ]; then
 		# A store into a page that is no longer there must not kill the daemon.
 		expect_errno EIO bash -c "printf x | dd of='$mnt/ram' bs=1 seek=$((ram / 2 + 9000)) conv=notrunc status=none"
