@@ -49,11 +49,11 @@ static int encode(const struct container *c, uint64_t ram_offset, struct buffer 
 static int fill(int fd, const struct build_parts *p, const struct container *c)
 {
 	uint64_t end = p->head_offset + p->head->size, at = p->ram_offset, size = end;
-	uint64_t mem_size = container_mem_size(c), step = p->layout->ram_alignment;
+	uint64_t mem_size = container_mem_size(c), step = p->layout->ram_step;
 	struct buffer head = { 0 };
 	int err;
 
-	if (at < end || at % step)
+	if (at < end || at % p->layout->ram_multiple)
 		at = (end + step - 1) / step * step;
 	if (p->has_ram && (at > INT64_MAX || mem_size > INT64_MAX - at))
 		return -EFBIG;

@@ -11,11 +11,11 @@ enum { MAGIC_SIZE = 8 };
 /* In this order; the last, which has no magic, is what is left. */
 static const struct layout layouts[] = {
 	{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset,
-	  .ram_alignment = 4096 },
+	  .ram_multiple = 4096, .ram_step = 4096 },
 	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
-	  .ram_alignment = 16384 },
+	  .ram_multiple = 4096, .ram_step = 16384 },
 	{ .name = "bare", .head = &format_bare, .find_ram = region_at_end, .offsets_given = true,
-	  .ram_alignment = 1 },
+	  .ram_multiple = 1, .ram_step = 1 },
 };
 
 enum { LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };

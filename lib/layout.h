@@ -14,7 +14,8 @@ struct layout {
 	const struct field *head;
 	region_finder *find_ram;
 	bool offsets_given;     /* the user may say where container and RAM are */
-	uint32_t ram_alignment; /* bytes: where RAM is put when a file is made */
+	uint32_t ram_multiple;  /* RAM's offset is one of so many bytes */
+	uint32_t ram_step;      /* and, where a new place is chosen for it, of so many */
 };
 
 /* The layouts, from I = 0 on; null after the last. */

@@ -110,7 +110,7 @@ def huge(size):
             Huge("devices", size, device, EMPTY[:-9], bytes(5), "devices/%d/kind", b"vsock\n"),
             Huge("longest strings", size, reader.write_device(share), EMPTY[:-9], bytes(5),
                  "devices/%d/backing/mount", b"m" * 65536 + b"\n"),
-            Huge("largest blobs", size, blob, EMPTY[:-13], bytes(9), "vcpu/%d", bytes(reader.BLOB_MAX))]
+            Huge("largest blobs", size, blob, EMPTY[:-13], bytes(9), "vcpu/%d/raw", bytes(reader.BLOB_MAX))]
 
 
 def digest(path):

@@ -22,8 +22,8 @@ fresh
 before=$(sum "$snap")
 mount_snap -o ro "$snap"
 expect_errno 'EROFS|EACCES' put 1 "$mnt/num_cpus"
-expect_errno 'EROFS|EACCES' append 1 "$mnt/intc"
-expect_errno 'EROFS|EACCES' truncate -s 0 "$mnt/intc"
+expect_errno 'EROFS|EACCES' append 1 "$mnt/intc/raw"
+expect_errno 'EROFS|EACCES' truncate -s 0 "$mnt/intc/raw"
 expect_errno 'EROFS|EPERM' rm -f "$mnt/tsi_token"
 expect_errno 'EROFS|EACCES|EPERM' put 1 "$mnt/listeners/1/inet_port"
 expect_errno 'EROFS|EACCES' write_ram 0
@@ -49,11 +49,11 @@ fresh
 before=$(sum "$snap")
 mount_snap -o scratch "$snap"
 works put 9 "$mnt/num_cpus"
-works put other "$mnt/intc"
-works rm "$mnt/tsi_token"
+works put other "$mnt/intc/raw"
+works truncate -s 0 "$mnt/tsi_token"
 works write_ram 5000
 same "num_cpus" 9 "$(cat "$mnt/num_cpus")"
-same "intc" other "$(cat "$mnt/intc")"
+same "intc" other "$(cat "$mnt/intc/raw")"
 works sync "$mnt"
 unmount
 same "snapshot" "$before" "$(sum "$snap")"
@@ -66,8 +66,8 @@ ram=$(region ram_sha256)
 mount_snap -o output="$tmp/case/out" "$snap"
 works put 9 "$mnt/num_cpus"
 same "num_cpus in the output" 9 "$(reader get "$tmp/case/out" num_cpus)"
-works put other "$mnt/intc"
-same "intc in the output" other "$(reader get "$tmp/case/out" intc)"
+works put other "$mnt/intc/raw"
+same "intc in the output" other "$(reader get "$tmp/case/out" intc/raw)"
 unmount
 same "snapshot" "$before" "$(sum "$snap")"
 beside "out snap"
@@ -90,15 +90,15 @@ fresh
 before=$(sum "$snap")
 mount_snap -o save=sync "$snap"
 works put 9 "$mnt/num_cpus"
-works put other "$mnt/intc"
+works put other "$mnt/intc/raw"
 same "num_cpus" 9 "$(cat "$mnt/num_cpus")"
 same "snapshot before sync" "$before" "$(sum "$snap")"
 works sync "$mnt"
 saved num_cpus 9
-saved intc other
+saved intc/raw other
 works put 10 "$mnt/num_cpus"
 saved num_cpus 9
-works sync "$mnt/intc"
+works sync "$mnt/intc/raw"
 saved num_cpus 10
 works put 11 "$mnt/num_cpus"
 saved num_cpus 10
@@ -110,7 +110,7 @@ for signal in TERM INT HUP; do
 	mount_fg -o save=sync "$snap"
 	works put $cpus "$mnt/num_cpus"
 	# A file that is open does not keep it.
-	exec {open}<"$mnt/com1"
+	exec {open}<"$mnt/com1/ier"
 	kill -$signal "$daemon"
 	daemon_ended
 	exec {open}<&-
@@ -192,9 +192,9 @@ before=$(sum "$snap")
 mount_snap -o writeback "$snap"
 checks=$((checks + $(reader mounted "$snap" "$mnt" fields)))
 expect_errno EROFS put 1 "$mnt/num_cpus"
-expect_errno EROFS append 1 "$mnt/intc"
-expect_errno EROFS truncate -s 0 "$mnt/intc"
-expect_errno EROFS touch "$mnt/intc"
+expect_errno EROFS append 1 "$mnt/intc/raw"
+expect_errno EROFS truncate -s 0 "$mnt/intc/raw"
+works touch "$mnt/intc/raw"
 expect_errno EROFS rm -f "$mnt/tsi_token"
 expect_errno EROFS put 1 "$mnt/listeners/1/inet_port"
 expect_errno EROFS mktemp -p "$mnt"
@@ -221,6 +221,7 @@ beside snap
 say "# ram=FILE"
 fresh
 tail -c 1048576 "$snap" >"$tmp/case/ram"
+sample "$snap" 1048576 bare
 head -c "$(region container_len)" "$snap" >"$tmp/case/bare" && mv "$tmp/case/bare" "$snap"
 before=$(sum "$tmp/case/ram")
 mount_snap "$snap"
@@ -259,6 +260,7 @@ one_line 'RAM region \[12288, 1060864\) exceeds file length 1056768'
 say "# container_offset= and ram_offset="
 for offset in 4096 100; do
 	fresh
+	sample "$snap" 1048576 bare
 	head -c "$offset" /dev/urandom >"$tmp/before"
 	head -c 1000 /dev/urandom >"$tmp/after"
 	head -c "$(region container_len)" "$snap" >"$tmp/container"
@@ -289,7 +291,7 @@ assert not any(s.padding), "padding"
 PY
 	# A container that no longer fits: RAM moves, and what is around stays.
 	mount_snap -o container_offset=$offset,ram_offset=12288 "$snap"
-	works truncate -s 20000 "$mnt/intc"
+	works truncate -s 20000 "$mnt/intc/raw"
 	works cmp "$tmp/ram" "$mnt/ram"
 	unmount
 	works "$python" - "$tests" "$snap" $offset "$tmp" <<'PY'
@@ -340,11 +342,12 @@ same "snapshot" "$before" "$(sum "$snap")"
 beside snap
 if [ "$(id -u)" = 0 ]; then
 	mount -t tmpfs -o size=64k none "$tmp/case"
-	cp "$tests/vectors/full.bin" "$snap"
+	sample "$snap" none
+	cp "$snap" "$tmp/small-before"
 	mount_fg -o save=sync "$snap"
-	works truncate -s 100000 "$mnt/intc"
+	works truncate -s 100000 "$mnt/intc/raw"
 	lost 'No space left'
-	works cmp "$tests/vectors/full.bin" "$snap"
+	works cmp "$tmp/small-before" "$snap"
 	beside snap
 	umount "$tmp/case"
 fi
@@ -439,7 +442,7 @@ for options in rw replace; do
 	start=$(date +%s)
 	works put 9 "$mnt/num_cpus"
 	[ "$(stat -c %Y "$mnt/num_cpus")" -ge "$start" ] || fail "st_mtime is not the edit's"
-	works truncate -s 100000 "$mnt/intc"
+	works truncate -s 100000 "$mnt/intc/raw"
 	unmount
 	same "$options: symbolic link" real "$(readlink "$snap")"
 	same "$options: owner" "$owner" "$(stat -c %u:%g "$tmp/case/real")"
@@ -456,7 +459,7 @@ fresh
 before=$(stat -c '%y %i %s' "$snap")
 mount_snap "$snap"
 works bash -c "cat '$mnt/devices/0/backing/path' >'$tmp/f.txt'; cat '$tmp/f.txt' >'$mnt/devices/0/backing/path'"
-works bash -c "cat '$mnt/intc' >'$tmp/f.bin'; cat '$tmp/f.bin' >'$mnt/intc'"
+works bash -c "cat '$mnt/intc/raw' >'$tmp/f.bin'; cat '$tmp/f.bin' >'$mnt/intc/raw'"
 works put 0x4 "$mnt/num_cpus"
 works sync "$mnt"
 unmount
@@ -468,10 +471,10 @@ for ((i = 0; i < tries; i++)); do
 	fresh
 	mount_snap "$snap"
 	works "$python" -c 'import ctypes, os, sys
-os.close(os.open(sys.argv[1] + "/intc", os.O_WRONLY | os.O_TRUNC))
+os.close(os.open(sys.argv[1] + "/intc/raw", os.O_WRONLY | os.O_TRUNC))
 sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$mnt"
 	daemon_ended
-	same "size of intc" 0 "$(reader get "$snap" intc | wc -c)"
+	same "size of intc" 0 "$(reader get "$snap" intc/raw | wc -c)"
 done
 
 say "# holes"
@@ -482,7 +485,7 @@ for options in rw replace; do
 	mount_snap -o $options "$snap"
 	same "du of ram" 1 "$(($(du -k "$mnt/ram" | cut -f1) < 1024))"
 	works put 9 "$mnt/num_cpus"
-	works truncate -s 100000 "$mnt/intc"
+	works truncate -s 100000 "$mnt/intc/raw"
 	unmount
 	same "$options: du of the snapshot" 1 "$(($(du -k "$snap" | cut -f1) < 1024))"
 	same "$options: RAM" "$ram" "$(region ram_sha256)"
@@ -497,7 +500,7 @@ for options in rw replace; do
 	inode=$(stat -c %i "$snap")
 	mount_snap -o $options "$snap"
 	works put 9 "$mnt/num_cpus"
-	works truncate -s 100000 "$mnt/intc"
+	works truncate -s 100000 "$mnt/intc/raw"
 	unmount
 	same "$options: num_cpus by the other link" 9 "$(reader get "$tmp/case/link" num_cpus)"
 	same "$options: both are one file" "$inode $inode" "$(stat -c %i "$snap" "$tmp/case/link" | xargs)"

@@ -114,9 +114,9 @@ unmount
 
 say "# a file that is not to be written"
 program=smfs
-expect_status 1 "$SMFS" -o ram="$snap",ram_offset=65536 "$snap" "$mnt"
-one_line "ram $snap: is the snapshot itself"
-"$SMSNAP" build "$tmp/json" -o "$tmp/state"
+sample "$tmp/state" 1048576 bare
+expect_status 1 "$SMFS" -o ram="$tmp/state",ram_offset=65536 "$tmp/state" "$mnt"
+one_line "ram $tmp/state: is the snapshot itself"
 expect_status 1 "$SMFS" -o "ram=$tmp/ram,output=$tmp/ram" "$tmp/state" "$mnt"
 one_line "output $tmp/ram: is the file that RAM is in"
 before=$(sum "$tmp/ram")

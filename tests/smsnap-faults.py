@@ -21,7 +21,6 @@ PATIENCE = 60
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
 SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
-VECTOR = os.path.join(HERE, "vectors", "full.bin")
 RAM = 256 << 10
 
 # What each can fail with; a call with EINTR is to be done again.
@@ -158,7 +157,7 @@ def main():
         lacking("strace")
     with WorkDir() as work:
         snapshot, json, ram, built = (os.path.join(work, n) for n in ("snap", "json", "ram", "built"))
-        reader.sample(VECTOR, snapshot, RAM)
+        reader.sample(snapshot, RAM)
         with open(ram, "wb") as f:
             f.write(reader.Snapshot(snapshot).ram)
         with open(json, "wb") as f:
@@ -167,7 +166,7 @@ def main():
         try:
             for command in (Command("dump", work, ["dump", snapshot], snapshot),
                             Command("build", work, build, json),
-                            Command("rebuild", work, build, json, contents(VECTOR))):
+                            Command("rebuild", work, build, json, contents(snapshot))):
                 command.all()
         except Failed as e:
             sys.exit("FAIL: %s" % e)

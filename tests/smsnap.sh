@@ -6,7 +6,8 @@
 require cmd xxd
 program=smsnap
 
-full=$tests/vectors/full.bin
+full=$tmp/full
+sample "$full" none
 "$SMSNAP" dump "$full" >"$tmp/full.json" || fail "smsnap dump: exit status $?"
 checks=$((checks + $(reader json "$full" "$tmp/full.json")))
 
@@ -26,17 +27,19 @@ matches "-V" '[0-9]' "$(cat "$tmp/out")"
 say "# snapshots that are wrong"
 expect_status 1 "$SMSNAP" dump "$tmp/missing"
 one_line "$tmp/missing.*No such file"
-expect_status 1 "$SMSNAP" dump "$tmp"
-one_line "$tmp"
+mkdir "$tmp/nothing"
+expect_status 1 "$SMSNAP" dump "$tmp/nothing"
+one_line "$tmp/nothing: a folder without a snapshot"
 : >"$tmp/empty"
 expect_status 1 "$SMSNAP" dump "$tmp/empty"
 one_line "$tmp/empty"
 # Strict prefixes: the line says how many bytes are left, from where.
-for ((n = 1; n < 1511; n += 13)); do
+size=$(stat -c %s "$full")
+for ((n = 1; n < size; n += 13)); do
 	head -c "$n" "$full" >"$tmp/prefix"
 	expect_status 1 "$SMSNAP" dump "$tmp/prefix"
 	same "standard output" "" "$(cat "$tmp/out")"
-	[[ $(cat "$tmp/err") =~ ^smsnap:\ .*$tmp/prefix:\ [a-z0-9_/]+:\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
+	[[ $(cat "$tmp/err") =~ ^smsnap:\ .*$tmp/prefix:\ not\ a\ snapshot\ .*:\ [a-z0-9_/]+:\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
 		fail "$n bytes: $(cat "$tmp/err")"
 	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[1] + BASH_REMATCH[3]))
 done
@@ -51,7 +54,7 @@ for ((seed = 1; seed <= 25; seed++)); do
 	ram=()
 	ram_offset=$(region ram_offset)
 	if [ "$ram_offset" != none ]; then
-		tail -c +$((ram_offset + 1)) "$snap" >"$tmp/ram"
+		reader ram "$snap" "$tmp/ram"
 		ram=(--ram "$tmp/ram")
 	fi
 	"$SMSNAP" build - -o "$tmp/again" "${ram[@]}" <"$tmp/json" || fail "seed $seed: exit status $?"
@@ -115,17 +118,17 @@ wrong num_cpus 'd["num_cpus"] = {}'
 wrong num_cpus 'del d["num_cpus"]'
 wrong_text clock_ref 'd["clock_ref"] = 1 << 64'
 wrong mem_size 'del d["mem_size"]'
-wrong com1 'd["com1"] = "0102030405"'
-wrong com1 'd["com1"] = "01020304050607"'
-wrong com1 'd["com1"] = "01020304050"'
-wrong com1 'd["com1"] = "0102030405zz"'
-wrong com1 'd["com1"] = "0102030405AB"'
-wrong com1 'd["com1"] = 7'
-wrong intc 'd["intc"] = "0"'
-wrong intc 'd["intc"] = None'
-wrong intc 'd["intc"] = " 00"'
+wrong com1 'd["com1"] = "010203040506"'
+wrong com1.lcr 'd["com1"]["lcr"] = 2'
+wrong com1.lcr 'd["com1"]["lcr"] = "0x100"'
+wrong com1.dlm 'del d["com1"]["dlm"]'
+wrong intc 'd["intc"] = "00"'
+wrong intc.raw 'd["intc"]["raw"] = "0"'
+wrong intc.raw 'd["intc"]["raw"] = None'
+wrong intc.raw 'd["intc"]["raw"] = " 00"'
+wrong intc.raw 'd["intc"]["raw"] = "AB"'
 wrong 'vcpu[2]' 'd["vcpu"][2] = 5'
-wrong 'vcpu[3]' 'd["vcpu"][3] = "xy"'
+wrong 'vcpu[3].raw' 'd["vcpu"][3]["raw"] = "xy"'
 wrong vcpu 'd["vcpu"] = {}'
 wrong devices 'd["devices"] = None'
 wrong 'devices[1]' 'd["devices"][1] = []'
@@ -155,7 +158,8 @@ wrong_text 'devices\[0\]\.backing\.path' 'd["devices"][0]["backing"]["path"] = "
 wrong_text 'devices\[0\]\.backing\.path' 'd["devices"][0]["backing"]["path"] = "\udc00\ud800"'
 wrong 'devices[0].backing.size' 'd["devices"][0]["backing"]["size"] = "4K"'
 wrong 'devices[3].backing.dax_gpa' 'd["devices"][3]["backing"]["dax_gpa"] = 0'
-wrong 'devices[3].backing.dax_state' 'd["devices"][3]["backing"]["dax_state"] = "0" * 33'
+wrong 'devices[3].backing.dax_state' 'd["devices"][3]["backing"]["dax_state"] = "00"'
+wrong 'devices[3].backing.dax_state.raw' 'd["devices"][3]["backing"]["dax_state"]["raw"] = "0" * 33'
 wrong tsi_token 'd["tsi_token"] = "5a" * 31'
 wrong tsi_token 'd["tsi_token"] = ""'
 wrong tsi_token 'del d["tsi_token"]'
@@ -164,13 +168,21 @@ wrong 'listeners[1].family' 'd["listeners"][1]["family"] = 65536'
 wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = 65536'
 wrong 'listeners[2].inet_port' 'd["listeners"][2]["inet_port"] = "80"'
 wrong 'listeners[1].inet_port' 'del d["listeners"][1]["inet_port"]'
-wrong container_offset 'd["container_offset"] = "x"'
-wrong container_offset 'd["container_offset"] = None'
-wrong container_offset 'd["container_offset"] = -1'
-wrong ram_offset 'd["ram_offset"] = True'
-wrong ram_offset 'd["ram_offset"] = 1 << 63'
-wrong file_size 'd["file_size"] = -1'
-wrong file_size 'd["file_size"] = 0.5'
+wrong layout 'del d["layout"]'
+wrong layout 'd["layout"] = "bare"'
+wrong layout.format 'del d["layout"]["format"]'
+wrong layout.format 'd["layout"]["format"] = "qcow2"'
+wrong layout.format 'd["layout"]["format"] = 7'
+wrong layout.container_offset 'd["layout"]["container_offset"] = "x"'
+wrong layout.container_offset 'd["layout"]["container_offset"] = None'
+wrong layout.container_offset 'd["layout"]["container_offset"] = -1'
+wrong layout.container_offset 'del d["layout"]["container_offset"]'
+wrong layout.ram_offset 'd["layout"]["ram_offset"] = True'
+wrong layout.ram_offset 'd["layout"]["ram_offset"] = 1 << 63'
+wrong layout.ram_offset 'd["layout"] = {"format": "kvm"}'
+wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": "0x1000"}'
+wrong layout.version 'd["layout"] = {"format": "hvf", "version": 12, "ram_gpa": "0x0", "ram_offset": 0}'
+wrong layout.ram_gpa 'd["layout"] = {"format": "hvf", "version": 11, "ram_gpa": 0, "ram_offset": 0}'
 
 # The fields of another variant are not those of this one.
 wrong 'devices[0].backing.mount' 'd["devices"][0]["backing"]["type"] = "volume"'
@@ -186,6 +198,8 @@ PY
 	refused "$2.*bogus" "$tmp/wrong.json"
 }
 unknown '' ''
+unknown '["layout"]' 'layout'
+unknown '["intc"]' 'intc'
 unknown '["devices"][0]' 'devices\[0\]'
 unknown '["devices"][1]["mmio"]["queues"][2]' 'devices\[1\]\.mmio\.queues\[2\]'
 unknown '["devices"][1]["backing"]' 'devices\[1\]\.backing'
@@ -271,7 +285,7 @@ if [ "$(id -u)" = 0 ]; then
 	mkdir "$tmp/small"
 	mount -t tmpfs -o size=16k none "$tmp/small"
 	head -c 100000 /dev/zero >"$tmp/ram"
-	jq '.mem_size = 100000' "$tmp/full.json" >"$tmp/right.json"
+	jq '.mem_size = 100000 | .layout.ram_offset = 8192' "$tmp/full.json" >"$tmp/right.json"
 	expect_status 1 "$SMSNAP" build "$tmp/right.json" -o "$tmp/small/snap" --ram "$tmp/ram"
 	one_line "$(strerror ENOSPC)"
 	same "files on the full disk" "" "$(ls -A "$tmp/small")"
@@ -283,22 +297,46 @@ fi
 import json, sys
 d = json.load(open(sys.argv[1]))
 d["devices"][0]["backing"]["path"] = "é" * 32768
-# A bare container: its size follows from what is in it.
-d["file_size"] += 65536 - len("/var/lib/sm/root.img")
 json.dump(d, open(sys.argv[2], "w"))
 PY
 works "$SMSNAP" build "$tmp/right.json" -o "$tmp/output"
 same "longest string" 65537 "$(reader get "$tmp/output" devices/0/backing/path | wc -c)"
 
-# What dump tells of the file may be left out of a document that is written by hand.
-"$python" - "$tmp/full.json" "$tmp/right.json" <<'PY'
-import json, sys
-d = json.load(open(sys.argv[1]))
-del d["container_offset"], d["ram_offset"], d["file_size"]
-json.dump(d, open(sys.argv[2], "w"))
-PY
-works "$SMSNAP" build "$tmp/right.json" -o "$tmp/output"
-works cmp "$full" "$tmp/output"
+say "# RAM, and where it is"
+# built PYTHON [OPTION]...: the document d of $snap, changed, as a snapshot.
+built() {
+	# Not by jq, which rounds large numbers.
+	"$SMSNAP" dump "$snap" | "$python" -c 'import json, sys
+d = json.load(sys.stdin)
+exec(sys.argv[1])
+json.dump(d, sys.stdout)' "$1" >"$tmp/json"
+	rm -f "$tmp/built"
+	works "$SMSNAP" build "$tmp/json" -o "$tmp/built" "${@:2}"
+	same "the mode" 600 "$(stat -c %a "$tmp/built")"
+}
+at() { snap=$tmp/built region ram_offset; }
+for layout in kvm:4096 hvf:16384; do
+	snap=$tmp/${layout%:*} step=${layout#*:}
+	sample "$snap" 40960 "${layout%:*}"
+	reader ram "$snap" "$tmp/ram"
+	built pass --ram "$tmp/ram"
+	works cmp "$snap" "$tmp/built"
+	built pass
+	same "RAM's size without --ram" $(($(region ram_offset) + 40960)) "$(stat -c %s "$tmp/built")"
+	same "RAM without --ram" "$(head -c 40960 /dev/zero | sha256sum | cut -d' ' -f1)" "$(snap=$tmp/built region ram_sha256)"
+	same "what is stored of it" 1 $(($(stat -c %b "$tmp/built") * 512 <= step))
+	built 'd["layout"]["ram_offset"] = 131072' --ram "$tmp/ram"
+	same "RAM where the document says" 131072 "$(at)"
+	built 'd["layout"]["ram_offset"] = 5' --ram "$tmp/ram"
+	same "RAM at the next place" "$step" "$(at)"
+	built 'd["devices"][0]["backing"]["path"] = "x" * 20000' --ram "$tmp/ram"
+	same "RAM after a long path" $(((20000 + step) / step * step)) "$(at)"
+	same "RAM" "$(sum "$tmp/ram")" "$(snap=$tmp/built region ram_sha256)"
+done
+snap=$tmp/kvm built 'd["listeners"][0]["inet_port"] = d["tsi_token"] = None' --ram "$tmp/ram"
+same "inet_port" none "$(reader get "$tmp/built" listeners/0/inet_port)"
+same "tsi_token" "" "$(reader get "$tmp/built" tsi_token)"
+
 rm "$tmp/output"
 works "$SMSNAP" build "$tmp/full.json" -o "$tmp/output"
 works cmp "$full" "$tmp/output"
