@@ -330,7 +330,8 @@ for layout in kvm:4096 hvf:16384; do
 	built 'd["layout"]["ram_offset"] = 5' --ram "$tmp/ram"
 	same "RAM at the next place" "$step" "$(at)"
 	built 'd["devices"][0]["backing"]["path"] = "x" * 20000' --ram "$tmp/ram"
-	same "RAM after a long path" $(((20000 + step) / step * step)) "$(at)"
+	end=$(($(snap=$tmp/built region container_offset) + $(snap=$tmp/built region container_len)))
+	same "RAM after a long path" $(((end + step - 1) / step * step)) "$(at)"
 	same "RAM" "$(sum "$tmp/ram")" "$(snap=$tmp/built region ram_sha256)"
 done
 snap=$tmp/kvm built 'd["listeners"][0]["inet_port"] = d["tsi_token"] = None' --ram "$tmp/ram"
