@@ -151,8 +151,12 @@ static inline void check_bytes(const char *what, const void *got, size_t n, cons
  * Containers
  */
 
-/* Decode a copy of just the N bytes at P, so that a tool notices a look past them. */
-static inline int try_decode(const void *p, size_t n, struct container **out, struct error *e)
+/*
+ * Decode the head of which ROOT is the row from a copy of just the N bytes at P, so that a
+ * tool notices a look past them.
+ */
+static inline int try_decode_head(const struct field *root, const void *p, size_t n,
+				  struct container **out, struct error *e)
 {
 	uint8_t *copy = malloc(n);
 	int err;
@@ -160,10 +164,16 @@ static inline int try_decode(const void *p, size_t n, struct container **out, st
 	if (n)
 		memcpy(copy, p, n);
 	*e = (struct error){ 0 };
-	err = container_decode(copy, n, 0, out, e);
+	err = container_decode(root, copy, n, 0, out, e);
 	if (err)
 		free(copy);
 	return err;
+}
+
+/* A bare container's. */
+static inline int try_decode(const void *p, size_t n, struct container **out, struct error *e)
+{
+	return try_decode_head(&format_bare, p, n, out, e);
 }
 
 static inline struct container *decode_good(const void *p, size_t n)
@@ -176,22 +186,17 @@ static inline struct container *decode_good(const void *p, size_t n)
 	return c;
 }
 
-/* The node at PATH, of names and indices with slashes between them; all there. */
+/* The node at PATH, which is there. */
 static inline struct node find(const struct container *c, const char *path)
 {
-	struct node n = container_root();
-	char copy[256];
-	char *name, *rest = copy;
+	struct node n;
 
-	ck_assert_uint_lt(strlen(path), sizeof(copy));
-	strcpy(copy, path);
-	while ((name = strsep(&rest, "/")))
-		if (!container_is_directory(c, n) || container_lookup(c, n, name, &n))
-			ck_abort_msg("%s is not there", path);
+	if (container_find(c, path, &n))
+		ck_abort_msg("%s is not there", path);
 	return n;
 }
 
-static inline void check_encoding(const struct container *c, const struct edit *pending,
+static inline void check_encoding(const struct container *c, const struct edits *pending,
 				  const void *expected, size_t size)
 {
 	struct buffer out = { 0 };
