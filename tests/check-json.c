@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "check.h"
+#include "sample.h"
 
 #include <json-c/json.h>
 
@@ -15,10 +15,10 @@ static json_object *parsed(const char *text)
 	return o;
 }
 
-/* What full.bin is as JSON. */
+/* What all that there can be is as JSON. */
 static json_object *full_json(void)
 {
-	struct bytes b = read_vector("full.bin");
+	struct bytes b = full_bytes();
 	struct container *c = decode_good(b.at, b.size);
 	json_object *top = json_from_container(c);
 
@@ -67,7 +67,7 @@ static void check_built(json_object *top, const void *expected, size_t size)
 	struct buffer out = { 0 };
 	struct error e = { 0 };
 
-	if (json_to_container(top, &out, &e))
+	if (json_to_container(&format_bare, top, &out, &e))
 		ck_abort_msg("refused: %s", e.text);
 	check_bytes("container", out.bytes, out.size, expected, size);
 	buffer_free(&out);
@@ -79,36 +79,74 @@ static void check_built(json_object *top, const void *expected, size_t size)
 
 START_TEST(vectors_round_trip)
 {
-	static const char *const vectors[] = { "empty", "full", "0000", "0001", "0002", "0003",
-					       "0004",  "0005", "0006", "0007", "0008", "0009",
-					       "0010",  "0011", "0012", "0013", "0014", "0015" };
+	static const struct {
+		const char *name;
+		const struct field *head;
+	} vectors[] = {
+		{ "kvm-01.snap", &format_kvm }, { "kvm-02.snap", &format_kvm },
+		{ "kvm-03.snap", &format_kvm }, { "kvm-05.snap", &format_kvm },
+		{ "kvm-06.snap", &format_kvm }, { "kvm-08.snap", &format_kvm },
+		{ "kvm-09.snap", &format_kvm }, { "hvf-01.snap", &format_hvf },
+		{ "hvf-02.snap", &format_hvf }, { "hvf-03.snap", &format_hvf },
+		{ "bare-01.bin", &format_bare }, { "bare-06.bin", &format_bare },
+		{ "share-01.snap", &format_kvm },
+	};
 	size_t i;
 
 	for (i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
-		struct container *c;
+		struct bytes b = read_vector(vectors[i].name);
 		json_object *top, *again = NULL;
+		struct buffer out = { 0 };
+		struct container *c;
 		const char *text;
-		struct bytes b;
 		struct error e;
-		char name[32];
 		size_t n;
 
-		snprintf(name, sizeof(name), "%s.bin", vectors[i]);
-		b = read_vector(name);
-		c = decode_good(b.at, b.size);
+		ck_assert_int_eq(try_decode_head(vectors[i].head, b.at, b.size, &c, &e), 0);
 		top = json_from_container(c);
 		ck_assert_ptr_nonnull(top);
-		check_built(top, b.at, container_size(c));
-		/* And by way of its text. */
+		/* By way of its text. */
 		text = json_object_to_json_string_length(top, JSON_C_TO_STRING_PRETTY, &n);
-		if (json_parse(text, n, &again, &e))
-			ck_abort_msg("%s: %s", name, e.text);
-		check_built(again, b.at, container_size(c));
+		if (json_parse(text, n, &again, &e) ||
+		    json_to_container(vectors[i].head, again, &out, &e))
+			ck_abort_msg("%s: %s", vectors[i].name, e.text);
+		check_bytes(vectors[i].name, out.bytes, out.size, b.at, container_size(c));
+		buffer_free(&out);
 		json_object_put(again);
 		json_object_put(top);
 		container_free(c);
 		bytes_free(&b);
 	}
+}
+END_TEST
+
+START_TEST(layouts)
+{
+	struct bytes b = { 0 };
+	struct buffer out = { 0 };
+	struct container *c;
+	json_object *top, *expected;
+	struct error e;
+
+	add(&b, "SMSNAP\x0a\0\x0b\0\0\0\0\0\0\0\0\0\0\x80\0\0\0\0\0\x40\0\0\0\0\0\0", 32);
+	add_fill(&b, 0, 48);
+	ck_assert_int_eq(try_decode_head(&format_hvf, b.at, b.size, &c, &e), 0);
+	top = json_from_container(c);
+	expected = parsed("{\"format\":\"hvf\",\"version\":11,\"ram_gpa\":\"0x80000000\",\"ram_offset\":16384}");
+	ck_assert(json_object_equal(at(top, "layout", NULL), expected));
+	ck_assert_int_eq(json_to_container(&format_hvf, top, &out, &e), 0);
+	check_bytes("head", out.bytes, out.size, b.at, b.size);
+	/* One layout's document is not another's. */
+	ck_assert_int_eq(json_to_container(&format_kvm, top, &out, &e), -EINVAL);
+	ck_assert_str_eq(e.text, "layout.format: must be \"kvm\"");
+	put(top, "layout/version", "12");
+	ck_assert_int_eq(json_to_container(&format_hvf, top, &out, &e), -EINVAL);
+	ck_assert_str_eq(e.text, "layout.version: is out of range");
+	buffer_free(&out);
+	json_object_put(expected);
+	json_object_put(top);
+	container_free(c);
+	bytes_free(&b);
 }
 END_TEST
 
@@ -150,21 +188,23 @@ static struct bytes small_bytes(void)
 	add_uint(&b, 4, 80);
 	add_uint(&b, 2, 40);
 	add_uint(&b, 2, 1);
-	add_uint(&b, 1, 1);
-	add_uint(&b, 2, 65535);
-	add_fill(&b, 0, 21);
+	add_uint(&b, 4, 65535);
+	add_fill(&b, 0, 20);
+	add_uint(&b, 4, UINT32_MAX);
 	return b;
 }
 
 static const char small_text[] =
 	"{"
+	"	\"layout\": { \"format\": \"bare\" },"
 	"	\"num_cpus\": 255,"
 	"	\"mem_size\": 9223372036854775808,"
-	"	\"com1\": \"ff000102039a\","
+	"	\"com1\": { \"ier\": \"0xff\", \"lcr\": \"0x0\", \"mcr\": \"0x1\", \"scr\": \"0x2\","
+	"		\"dll\": \"0x3\", \"dlm\": \"0x9a\" },"
 	"	\"clock_host_ticks\": 18446744073709551615,"
 	"	\"clock_ref\": 0,"
-	"	\"intc\": \"dead\","
-	"	\"vcpu\": [ \"\", \"01\" ],"
+	"	\"intc\": { \"raw\": \"dead\" },"
+	"	\"vcpu\": [ { \"raw\": \"\" }, { \"raw\": \"01\" } ],"
 	"	\"devices\": [ {"
 	"		\"kind\": \"volume\","
 	"		\"mmio\": {"
@@ -244,8 +284,8 @@ START_TEST(the_other_backings)
 	ck_assert_str_eq(json_object_get_string(at(d, "tag", NULL)), "shared");
 	ck_assert_str_eq(json_object_get_string(at(d, "dax_gpa", NULL)), "0x40000000");
 	ck_assert_uint_eq(json_object_get_uint64(at(d, "dax_window_len", NULL)), 134217728);
-	ck_assert_int_eq(json_object_get_string_len(at(d, "backend_state", NULL)), 400);
-	ck_assert_int_eq(json_object_get_string_len(at(d, "dax_state", NULL)), 160);
+	ck_assert_int_eq(json_object_get_string_len(at(d, "backend_state/raw", NULL)), 400);
+	ck_assert_int_eq(json_object_get_string_len(at(d, "dax_state/raw", NULL)), 160);
 	ck_assert_str_eq(json_object_get_string(at(top, "tsi_token", NULL)),
 			 "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
 	json_object_put(top);
@@ -254,18 +294,17 @@ END_TEST
 
 START_TEST(edits_are_in_it)
 {
-	struct bytes b = read_vector("full.bin");
+	struct bytes b = full_bytes();
 	struct container *c = decode_good(b.at, b.size);
-	struct value none = { .absent = true }, port = { (const uint8_t *)"\1\2", 2, false };
+	struct value none = { NULL, 0 }, port = { (const uint8_t *)"\1\2\0", 4 };
 	struct timespec now = { 0 };
+	struct edits edits = { 0 };
 	json_object *top;
-	struct node n;
 
-	ck_assert_int_eq(container_reserve(c), 0);
-	container_apply(c, edit_new(c, find(c, "tsi_token"), &none, now));
-	ck_assert(container_find_option(c, find(c, "listeners/1"), "inet_port", &n));
-	ck_assert_int_eq(container_reserve(c), 0);
-	container_apply(c, edit_new(c, n, &port, now));
+	ck_assert_int_eq(edits_add(&edits, c, find(c, "tsi_token"), &none, now), 0);
+	ck_assert_int_eq(edits_add(&edits, c, find(c, "listeners/1/inet_port"), &port, now), 0);
+	ck_assert_int_eq(container_reserve(c, edits.count), 0);
+	container_apply(c, &edits);
 	top = json_from_container(c);
 	ck_assert(json_object_object_get_ex(top, "tsi_token", NULL));
 	ck_assert_ptr_null(at(top, "tsi_token", NULL));
@@ -305,17 +344,17 @@ START_TEST(the_longest)
 		add(&text, "\xc3\xa9", 2);
 	add(&text, "\"", 2);
 	put(top, "devices/0/backing/path", (char *)text.at);
-	ck_assert_msg(!json_to_container(top, &out, &e), "%s", e.text);
-	ck_assert_uint_eq(out.size, 1511 - 20 + 65536);
+	ck_assert_msg(!json_to_container(&format_bare, top, &out, &e), "%s", e.text);
+	ck_assert_uint_eq(out.size, 1516 - 20 + 65536);
 	out.size = 0;
 
 	/* A blob of 16 MiB. */
 	text.size = 1;
 	add_fill(&text, 'a', 2 * 16777216);
 	add(&text, "\"", 2);
-	put(top, "vcpu/0", (char *)text.at);
-	ck_assert_msg(!json_to_container(top, &out, &e), "%s", e.text);
-	ck_assert_uint_eq(out.size, 1511 - 20 + 65536 - 64 + 16777216);
+	put(top, "vcpu/0/raw", (char *)text.at);
+	ck_assert_msg(!json_to_container(&format_bare, top, &out, &e), "%s", e.text);
+	ck_assert_uint_eq(out.size, 1516 - 20 + 65536 - 64 + 16777216);
 	bytes_free(&text);
 	buffer_free(&out);
 	json_object_put(top);
@@ -331,7 +370,7 @@ static void check_refused(json_object *top, const char *path)
 	struct buffer out = { 0 };
 	struct error e = { 0 };
 	size_t length = strlen(path);
-	int err = json_to_container(top, &out, &e);
+	int err = json_to_container(&format_bare, top, &out, &e);
 
 	ck_assert_msg(err == -EINVAL, "%s: %d, not %d: %s", path, err, -EINVAL, e.text);
 	ck_assert_int_eq(e.code, EINVAL);
@@ -341,7 +380,7 @@ static void check_refused(json_object *top, const char *path)
 	ck_assert_msg(!strchr(e.text, '\n'), "more than a line: %s", e.text);
 	buffer_free(&out);
 	out = (struct buffer){ 0 };
-	ck_assert_int_eq(json_to_container(top, &out, NULL), -EINVAL);
+	ck_assert_int_eq(json_to_container(&format_bare, top, &out, NULL), -EINVAL);
 	buffer_free(&out);
 }
 
@@ -357,11 +396,21 @@ static const struct {
 	{ "num_cpus", "null", "num_cpus" },
 	{ "num_cpus", "[4]", "num_cpus" },
 	{ "num_cpus", "{}", "num_cpus" },
-	{ "com1", "10203040506", "com1" },
+	{ "layout", "null", "layout" },
+	{ "layout", "\"bare\"", "layout" },
+	{ "layout/format", "null", "layout.format" },
+	{ "layout/format", "7", "layout.format" },
+	{ "layout/format", "\"kvm\"", "layout.format" },
+	{ "layout/format", "\"bare\\u0000\"", "layout.format" },
+	{ "com1", "\"010203040506\"", "com1" },
 	{ "com1", "null", "com1" },
 	{ "com1", "[1,2,3,4,5,6]", "com1" },
+	{ "com1/ier", "1", "com1.ier" },
+	{ "com1/ier", "\"0x100\"", "com1.ier" },
 	{ "intc", "null", "intc" },
-	{ "intc", "0", "intc" },
+	{ "intc", "\"00\"", "intc" },
+	{ "intc/raw", "null", "intc.raw" },
+	{ "intc/raw", "0", "intc.raw" },
 	{ "vcpu", "{}", "vcpu" },
 	{ "vcpu", "null", "vcpu" },
 	{ "vcpu", "\"\"", "vcpu" },
@@ -428,25 +477,22 @@ static const struct {
 	{ "listeners/1/inet_port", NULL, "listeners[1].inet_port" },
 
 	/* Hexadecimal digits */
-	{ "com1", "\"01020304050\"", "com1" },
-	{ "com1", "\"0102030405\"", "com1" },
-	{ "com1", "\"01020304050607\"", "com1" },
-	{ "com1", "\"\"", "com1" },
-	{ "com1", "\"0102030405g6\"", "com1" },
-	{ "com1", "\"01020304050G\"", "com1" },
-	{ "com1", "\"01020304050 \"", "com1" },
-	{ "com1", "\"0x0102030405\"", "com1" },
-	{ "com1", "\"01020304\\u0000005\"", "com1" },
-	{ "com1", "\"aAaaaaaaaaaa\"", "com1" },
-	{ "com1", "\"0102030405+6\"", "com1" },
-	{ "intc", "\"0\"", "intc" },
-	{ "intc", "\"0z\"", "intc" },
-	{ "vcpu/3", "\"abc\"", "vcpu[3]" },
-	{ "vcpu/3", "\"AB\"", "vcpu[3]" },
+	{ "tsi_token", "\"" ZEROS16 ZEROS16 "0\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "0000000000000000000000000000000g\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "0000000000000000000000000000000G\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "0000000000000000000000000000000 \"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "0x000000000000000000000000000000\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "000000000000000000000000000\\u00000000\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "000000000000000000000000000000aA\"", "tsi_token" },
+	{ "tsi_token", "\"" ZEROS16 "000000000000000000000000000000+6\"", "tsi_token" },
+	{ "intc/raw", "\"0\"", "intc.raw" },
+	{ "intc/raw", "\"0z\"", "intc.raw" },
+	{ "vcpu/3/raw", "\"abc\"", "vcpu[3].raw" },
+	{ "vcpu/3/raw", "\"AB\"", "vcpu[3].raw" },
 	{ "tsi_token", "\"" ZEROS16 "\"", "tsi_token" },
 	{ "tsi_token", "\"\"", "tsi_token" },
 	{ "tsi_token", "\"" ZEROS16 ZEROS16 "00\"", "tsi_token" },
-	{ "devices/3/backing/dax_state", "\"0\"", "devices[3].backing.dax_state" },
+	{ "devices/3/backing/dax_state/raw", "\"0\"", "devices[3].backing.dax_state.raw" },
 
 	/* Words */
 	{ "devices/1/kind", "\"\"", "devices[1].kind" },
@@ -539,8 +585,8 @@ START_TEST(too_long)
 	text.size = 1;
 	add_fill(&text, 'a', 2 * 16777216 + 2);
 	add(&text, "\"", 2);
-	put(top, "vcpu/1", (char *)text.at);
-	check_refused(top, "vcpu[1]");
+	put(top, "vcpu/1/raw", (char *)text.at);
+	check_refused(top, "vcpu[1].raw");
 	bytes_free(&text);
 	json_object_put(top);
 }
@@ -570,7 +616,7 @@ static void check_unknown(const char *where, const char *path, const char *membe
 	int err;
 
 	json_object_object_add(o, member, json_object_new_int(1));
-	err = json_to_container(top, &out, &e);
+	err = json_to_container(&format_bare, top, &out, &e);
 	ck_assert_msg(err == -EINVAL, "%s.%s: %d", path, member, err);
 	ck_assert_msg(strncmp(e.text, path, strlen(path)) == 0, "not about %s: %s", path, e.text);
 	ck_assert_msg(strstr(e.text, member) != NULL, "not about %s: %s", member, e.text);
@@ -582,6 +628,9 @@ START_TEST(members_that_are_not_known)
 {
 	check_unknown("", "", "ram");
 	check_unknown("", "", "raw");
+	check_unknown("layout", "layout", "ram_offset");
+	check_unknown("intc", "intc", "extra");
+	check_unknown("com1", "com1", "raw");
 	check_unknown("devices/2", "devices[2]", "extra");
 	check_unknown("devices/2/mmio", "devices[2].mmio", "raw");
 	check_unknown("devices/2/mmio/queues/0", "devices[2].mmio.queues[0]", "extra");
@@ -602,7 +651,7 @@ START_TEST(an_unknown_name_with_a_newline)
 	struct error e = { 0 };
 
 	json_object_object_add(top, "two\nlines", json_object_new_int(1));
-	ck_assert_int_eq(json_to_container(top, &out, &e), -EINVAL);
+	ck_assert_int_eq(json_to_container(&format_bare, top, &out, &e), -EINVAL);
 	ck_assert_msg(!strchr(e.text, '\n'), "more than a line: %s", e.text);
 	buffer_free(&out);
 	json_object_put(top);
@@ -817,7 +866,7 @@ START_TEST(a_name_with_nul_in_it)
 	add(&text, rest, strlen(rest));
 	err = parse((char *)text.at, text.size, &o, &e);
 	if (!err)
-		err = json_to_container(o, &out, &e);
+		err = json_to_container(&format_bare, o, &out, &e);
 	ck_assert_int_eq(err, -EINVAL);
 	json_object_put(o);
 	buffer_free(&out);
@@ -839,6 +888,7 @@ int main(void)
 	TCase *t = tcase_create("json");
 
 	tcase_add_test(t, vectors_round_trip);
+	tcase_add_test(t, layouts);
 	tcase_add_test(t, known_document);
 	tcase_add_test(t, the_other_backings);
 	tcase_add_test(t, edits_are_in_it);
