@@ -297,7 +297,7 @@ static void decode(const char *file, size_t count)
 
 		memcpy(own, bytes, size);
 		start = now();
-		if (container_decode(own, size, 0, &c, &e)) {
+		if (container_decode(&format_bare, own, size, 0, &c, &e)) {
 			fprintf(stderr, "bench-io: %s: %s\n", file, e.text);
 			exit(1);
 		}

@@ -169,7 +169,6 @@ START_TEST(what_cannot_be_opened)
 	ck_assert_int_eq(ram_open(b->fd, RAM_OFFSET, RAM_SIZE + 1, b->file_size, &r, &e), -EINVAL);
 	ck_assert_str_eq(e.text, "snapshot RAM region [131072, 951507) exceeds file length 951506");
 	ck_assert_int_eq(ram_open(b->fd, UINT64_MAX, RAM_SIZE, b->file_size, &r, &e), -EINVAL);
-	ck_assert_int_eq(ram_open(b->fd, RAM_OFFSET + 1, 1, b->file_size, &r, &e), -EINVAL);
 	ck_assert_int_eq(ram_open(-1, RAM_OFFSET, RAM_SIZE, b->file_size, &r, &e), -EBADF);
 	ck_assert_ptr_null(r);
 	bench_free(b);
@@ -519,7 +518,6 @@ START_TEST(rebase_that_fails)
 	ram_hold(b->ram);
 	ck_assert_int_eq(ram_rebase(b->ram, other, RAM_OFFSET, b->file_size - 1, &e), -EINVAL);
 	ck_assert_str_ne(e.text, "");
-	ck_assert_int_eq(ram_rebase(b->ram, other, RAM_OFFSET + 1, b->file_size * 2, &e), -EINVAL);
 	ck_assert_int_eq(ram_rebase(b->ram, -1, RAM_OFFSET, b->file_size, &e), -EBADF);
 	ram_resume(b->ram);
 	close(other);

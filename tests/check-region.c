@@ -130,15 +130,29 @@ START_TEST(the_end_is_exact_where_it_overflows)
 }
 END_TEST
 
-START_TEST(empty_and_misaligned_are_refused)
+START_TEST(empty_is_refused)
 {
 	int fd = make_file(2);
 
 	check_refused(fd, 0, 0, 2 * page, NULL);
 	check_refused(fd, page, 0, 2 * page, NULL);
-	check_refused(fd, 1, page, 2 * page, NULL);
-	check_refused(fd, page - 1, page, 2 * page, NULL);
-	check_refused(fd, page / 2, page, 2 * page, NULL);
+	close(fd);
+}
+END_TEST
+
+START_TEST(from_inside_of_a_page)
+{
+	int fd = make_file(3);
+	uint8_t *p = NULL;
+	struct error e;
+
+	ck_assert_int_eq(cow_map_ram(fd, page - 1, page + 2, 3 * page, 0, (void **)&p, &e), 0);
+	ck_assert_uint_eq(p[0], 1);
+	ck_assert_uint_eq(p[1], 2);
+	ck_assert_uint_eq(p[page], 2);
+	ck_assert_uint_eq(p[page + 1], 3);
+	cow_unmap_ram(p, page + 2);
+	check_refused(fd, page + 1, 2 * page, 3 * page, NULL);
 	close(fd);
 }
 END_TEST
@@ -163,7 +177,7 @@ START_TEST(stores_stay_out_of_the_file)
 		if (byte != 1 + i / page)
 			ck_abort_msg("the file's byte %llu became %u", (unsigned long long)i, byte);
 	}
-	ck_assert_int_eq(munmap(p, 2 * page), 0);
+	cow_unmap_ram(p, 2 * page);
 	close(fd);
 }
 END_TEST
@@ -284,13 +298,22 @@ END_TEST
 
 enum { P = 65536 };
 
+/* In a bare file. */
+static int find_last(const struct region_options *options, uint64_t head_end, uint64_t mem_size,
+		     uint64_t file_len, bool *has_ram, uint64_t *ram_offset, struct error *e)
+{
+	struct region_question q = { options, head_end, 0, mem_size, file_len };
+
+	return region_at_end(&q, has_ram, ram_offset, e);
+}
+
 static void check_found(struct region_options options, uint64_t container_end, uint64_t mem_size,
 			uint64_t file_len, uint64_t expected)
 {
 	bool has_ram = false;
 	uint64_t offset = 1;
 	struct error e = { 0 };
-	int err = region_find(&options, container_end, mem_size, file_len, &has_ram, &offset, &e);
+	int err = find_last(&options, container_end, mem_size, file_len, &has_ram, &offset, &e);
 
 	ck_assert_msg(!err, "%s", e.text);
 	ck_assert(has_ram);
@@ -303,7 +326,7 @@ static void check_none(struct region_options options, uint64_t container_end, ui
 	bool has_ram = true;
 	uint64_t offset = 1;
 	struct error e = { 0 };
-	int err = region_find(&options, container_end, mem_size, file_len, &has_ram, &offset, &e);
+	int err = find_last(&options, container_end, mem_size, file_len, &has_ram, &offset, &e);
 
 	ck_assert_msg(!err, "%s", e.text);
 	ck_assert(!has_ram);
@@ -317,12 +340,12 @@ static void check_not_found(struct region_options options, uint64_t container_en
 	struct error e = { 0 };
 
 	ck_assert_int_eq(
-		region_find(&options, container_end, mem_size, file_len, &has_ram, &offset, &e),
+		find_last(&options, container_end, mem_size, file_len, &has_ram, &offset, &e),
 		-EINVAL);
 	ck_assert_int_eq(e.code, EINVAL);
 	ck_assert_msg(strstr(e.text, text) != NULL, "no \"%s\" in: %s", text, e.text);
 	ck_assert_int_eq(
-		region_find(&options, container_end, mem_size, file_len, &has_ram, &offset, NULL),
+		find_last(&options, container_end, mem_size, file_len, &has_ram, &offset, NULL),
 		-EINVAL);
 }
 
@@ -375,11 +398,61 @@ START_TEST(too_short_a_file)
 }
 END_TEST
 
-START_TEST(ram_that_would_not_be_aligned)
+START_TEST(ram_need_not_be_aligned)
 {
-	check_not_found(by_default, 449, P, 2 * P + 1, "65537");
-	check_not_found(by_default, 449, P - 512, 2 * P, "66048");
-	check_not_found(by_default, 449, 1, 450, "449");
+	check_found(by_default, 449, P, 2 * P + 1, P + 1);
+	check_found(by_default, 449, P - 512, 2 * P, P + 512);
+	check_found(by_default, 449, 1, 450, 449);
+}
+END_TEST
+
+/* Where the header says. */
+static int find_at(uint64_t head_end, uint64_t ram_offset, uint64_t mem_size, uint64_t file_len,
+		   bool *has_ram, struct error *e)
+{
+	struct region_question q = { &by_default, head_end, ram_offset, mem_size, file_len };
+	uint64_t found = 1;
+	int err = region_at_ram_offset(&q, has_ram, &found, e);
+
+	if (!err && *has_ram)
+		ck_assert_uint_eq(found, ram_offset);
+	return err;
+}
+
+static void check_header(uint64_t head_end, uint64_t ram_offset, uint64_t mem_size,
+			 uint64_t file_len, const char *text)
+{
+	struct error e = { 0 };
+	bool has_ram;
+
+	ck_assert_int_eq(find_at(head_end, ram_offset, mem_size, file_len, &has_ram, &e), -EINVAL);
+	ck_assert_str_eq(e.text, text);
+}
+
+START_TEST(the_offset_of_a_header)
+{
+	struct error e;
+	bool has_ram;
+
+	ck_assert_int_eq(find_at(449, 8192, 4096, 12288, &has_ram, &e), 0);
+	ck_assert(has_ram);
+	ck_assert_int_eq(find_at(8192, 8192, 4096, 20000, &has_ram, &e), 0);
+	ck_assert(has_ram);
+	/* With no RAM there is no region. */
+	ck_assert_int_eq(find_at(449, 8192, 0, 8192, &has_ram, &e), 0);
+	ck_assert(!has_ram);
+	ck_assert_int_eq(find_at(449, UINT64_MAX, 0, 8192, &has_ram, &e), 0);
+	ck_assert(!has_ram);
+	check_header(8193, 8192, 4096, 12288,
+		     "snapshot RAM region starts at 8192, inside the container, which ends at 8193");
+	check_header(449, 8192, 4097, 12288,
+		     "snapshot RAM region [8192, 12289) exceeds file length 12288");
+	check_header(449, 16384, 4096, 12288,
+		     "snapshot RAM region [16384, 20480) exceeds file length 12288");
+	check_header(449, UINT64_MAX - 4095, 4096, 12288,
+		     "snapshot RAM region [18446744073709547520, 18446744073709551616) exceeds file length 12288");
+	check_header(449, 8193, 4096, 13000,
+		     "snapshot RAM region starts at 8193, not at a multiple of the page size 4096");
 }
 END_TEST
 
@@ -402,7 +475,7 @@ START_TEST(the_offset_that_is_given)
 	given.ram_offset = 0;
 	check_not_found(given, 449, P, 2 * P, "449");
 	given.ram_offset = P + 1;
-	check_not_found(given, 449, P, 3 * P, "65537");
+	check_found(given, 449, P, 3 * P, P + 1);
 	given.ram_offset = UINT64_MAX;
 	check_not_found(given, 449, P, 2 * P,
 			"snapshot RAM region [18446744073709551615, 18446744073709617151) exceeds");
@@ -442,7 +515,7 @@ START_TEST(ram_in_another_file)
 	check_found(other, 449, P, 3 * P, 2 * P);
 	check_not_found(other, 449, P, 3 * P - 1, "exceeds file length 196607");
 	other.ram_offset = 100;
-	check_not_found(other, 449, P, 3 * P, "100");
+	check_found(other, 449, P, 3 * P, 100);
 }
 END_TEST
 
@@ -453,7 +526,8 @@ int main(void)
 	tcase_add_test(t, within);
 	tcase_add_test(t, past_the_end_is_refused);
 	tcase_add_test(t, the_end_is_exact_where_it_overflows);
-	tcase_add_test(t, empty_and_misaligned_are_refused);
+	tcase_add_test(t, empty_is_refused);
+	tcase_add_test(t, from_inside_of_a_page);
 	tcase_add_test(t, stores_stay_out_of_the_file);
 	tcase_add_test(t, a_file_opened_to_read_is_enough);
 	tcase_add_test(t, a_size_that_is_not_whole_pages);
@@ -463,7 +537,8 @@ int main(void)
 	tcase_add_test(t, a_bare_container_has_no_ram);
 	tcase_add_test(t, no_memory_no_ram);
 	tcase_add_test(t, too_short_a_file);
-	tcase_add_test(t, ram_that_would_not_be_aligned);
+	tcase_add_test(t, ram_need_not_be_aligned);
+	tcase_add_test(t, the_offset_of_a_header);
 	tcase_add_test(t, the_offset_that_is_given);
 	tcase_add_test(t, a_container_further_on);
 	tcase_add_test(t, ram_in_another_file);

@@ -28,8 +28,9 @@ def listener(k):
 
 
 def snapshot_model(mem_size, devices, listeners, vcpus=2, vcpu_size=8 * KIB):
-    return {"num_cpus": vcpus, "mem_size": mem_size, "com1": {name: 0 for name in reader.COM1}, "clock_host_ticks": 1, "clock_ref": 2,
-            "intc": bytes(KIB), "vcpu": [os.urandom(vcpu_size)] * vcpus, "devices": devices,
+    return {"num_cpus": vcpus, "mem_size": mem_size, "com1": {name: 0 for name in reader.COM1},
+            "clock_host_ticks": 1, "clock_ref": 2, "intc": bytes(KIB),
+            "vcpu": [os.urandom(vcpu_size)] * vcpus, "devices": devices,
             "tsi_token": None, "listeners": [listener(k) for k in range(listeners)]}
 
 

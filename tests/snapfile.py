@@ -408,7 +408,7 @@ class Snapshot:
         try:
             path = find_base(self.path, self.layout["base"]) if base is None else base
             ram = bytearray(read_base(path, mem))
-        except (OSError, Malformed) as e:
+        except (OSError, ValueError, Malformed) as e:  # ValueError: NUL is in no path
             self.base_error = str(e)
             return
         for index, page in self.pages:

@@ -4,7 +4,7 @@
  * against a model of what docs/tree.md says ("Files", "Edits").
  *
  * An input is a byte that chooses whether edits are saved, the container with its size
- * before it (u16; where it is none, full.bin is taken) and then operations: a byte
+ * before it (u16; where it is none, that in full.bin is taken) and then operations: a byte
  * that says which, and its operands.
  */
 #include <fcntl.h>
@@ -26,12 +26,10 @@ enum { LEAVES_MAX = 192, HANDLES_MAX = 4, OPERATIONS_MAX = 32 };
 struct leaf {
 	struct node node;
 	struct world *world;
-	const struct field *row; /* of its value */
-	bool option;
+	const struct field *row;
 	bool read_only;
 	bool text;
 	size_t old_size; /* in the container as it was read */
-	bool present;
 	struct buffer value;
 	unsigned edits;
 	bool truncated;  /* text: the next write starts from nothing */
@@ -40,8 +38,6 @@ struct leaf {
 	const struct handle *emptier; /* whose it was */
 	bool refused;    /* the last write */
 	struct buffer draft;
-	unsigned makers;
-	unsigned removals;
 };
 
 /* A view, which shows bytes of the container from OFFSET on. */
@@ -54,14 +50,12 @@ struct handle {
 	struct file *file; /* null: not open */
 	struct leaf *leaf;
 	int flags;
-	bool making;
 	struct buffer text; /* as it was written here */
 	bool fresh;
 	unsigned edits;     /* of the leaf after that */
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
 	bool wrote;         /* bytes, in the draft */
-	unsigned removals;  /* of the leaf before it was opened */
 	int lost;           /* why such bytes were not saved; flush is yet to say so */
 };
 
@@ -102,14 +96,19 @@ static void show(const struct leaf *l, struct buffer *out)
 
 	if (l->drafting)
 		copy(out, l->draft.bytes, l->draft.size);
-	else if (!l->present)
-		copy(out, NULL, 0);
 	else
 		copy(out, l->value.bytes, l->value.size);
-	if (!l->present || l->drafting || !l->text)
+	if (l->drafting || !l->text)
 		return;
 	if (l->row->kind == UINT) {
 		v = le_get(l->value.bytes, l->row->size);
+		if (l->row->none && v == l->row->none) {
+			copy(out, "none\n", 5);
+			return;
+		}
+		v &= l->row->shown ? (UINT64_C(1) << 8 * l->row->shown) - 1 : UINT64_MAX;
+		if (l->row->base == BOOL)
+			v = v != 0;
 		snprintf(number, sizeof(number), l->row->base == HEX ? "0x%llx" : "%llu",
 			 (unsigned long long)v);
 		if (l->row->words)
@@ -131,17 +130,15 @@ static size_t shown_size(const struct leaf *l)
 	return size;
 }
 
-/* Give the leaf the N bytes at P as its value, or, if that is not to be, no value. */
-static int set_value(struct leaf *l, bool present, const void *p, size_t n)
+/* Give the leaf the N bytes at P as its value. */
+static int set_value(struct leaf *l, const void *p, size_t n)
 {
-	bool change = present != l->present || n != l->value.size ||
-		      (n && memcmp(p, l->value.bytes, n) != 0);
+	bool change = n != l->value.size || (n && memcmp(p, l->value.bytes, n) != 0);
 
 	if (change && l->world->disturbed && l->world->mount.policy == SAVE_AT_ONCE)
 		return -ESTALE;
 	l->world->unsaved |= change && l->world->mount.policy == SAVE_ON_SYNC;
 	copy(&l->value, p, n);
-	l->present = present;
 	l->edits++;
 	return 0;
 }
@@ -164,11 +161,11 @@ static int set_text(struct leaf *l, const char *text, size_t n)
 			return -ENAMETOOLONG;
 		if (!model_utf8((const uint8_t *)text, n))
 			return -EILSEQ;
-		return set_value(l, true, text, n);
+		return set_value(l, text, n);
 	}
 	err = model_text(l->row, text, n, &v);
 	le_put(bytes, 8, v);
-	return err ? err : set_value(l, true, bytes, l->row->size);
+	return err ? err : set_value(l, bytes, l->row->size);
 }
 
 /* TEXT with N bytes put to OFFSET. */
@@ -228,7 +225,7 @@ static int model_write_bytes(struct handle *h, const void *data, size_t n, uint6
 		return -EFBIG;
 	}
 	overlay(&bytes, data, n, offset);
-	if (l->row->kind == BYTES && bytes.size != l->row->size) {
+	if (l->row->kind != BLOB && bytes.size != l->row->size) {
 		buffer_free(&bytes);
 		return -EINVAL;
 	}
@@ -260,15 +257,10 @@ static void model_end_draft(struct leaf *l, int err)
 /* Where that fails the old value shows again. */
 static int model_save_draft(struct leaf *l)
 {
-	int err = set_value(l, true, l->draft.bytes, l->draft.size);
+	int err = set_value(l, l->draft.bytes, l->draft.size);
 
 	model_end_draft(l, err);
 	return err;
-}
-
-static bool is_removed(const struct handle *h)
-{
-	return h->removals != h->leaf->removals;
 }
 
 static int model_flush(struct handle *h)
@@ -276,7 +268,7 @@ static int model_flush(struct handle *h)
 	struct leaf *l = h->leaf;
 	int err = 0;
 
-	if ((h->flags & O_ACCMODE) == O_RDONLY || is_removed(h))
+	if ((h->flags & O_ACCMODE) == O_RDONLY)
 		return 0;
 	if (!l->text) {
 		if (h->wrote)
@@ -288,7 +280,7 @@ static int model_flush(struct handle *h)
 	} else if (h->truncated && h->told) {
 		l->truncated = true;
 		h->told = false;
-		err = set_value(l, true, NULL, 0);
+		err = set_value(l, NULL, 0);
 	}
 	return err;
 }
@@ -301,21 +293,21 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 
 	if (l->read_only)
 		return -EACCES;
-	if (h && is_removed(h))
-		return -ENOENT;
 	if (l->text && size == 0) {
 		if (h)
 			h->truncated = h->told = true;
 		else if (l->row->kind == STRING)
-			err = set_value(l, true, NULL, 0);
+			err = set_value(l, NULL, 0);
 		if (!h)
 			l->truncated = !err;
 		return err;
 	}
 	if (l->text && size > most_text(l))
 		return l->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
-	if (!l->text && l->row->kind == BYTES)
-		return size == shown_size(l) ? 0 : -EINVAL;
+	if (!l->text && l->row->kind != BLOB && size == shown_size(l))
+		return 0;
+	if (!l->text && (l->row->kind == BYTES || (l->row->kind == OPTION && size > 0)))
+		return -EINVAL;
 	if (!l->text && size > l->row->size)
 		return -EFBIG;
 	if (!l->emptied)
@@ -345,15 +337,14 @@ static void model_close(struct handle *h)
 	model_flush(h);
 	if (l->emptied && l->emptier == h) {
 		if (!l->refused)
-			model_end_draft(l, set_value(l, true, NULL, 0));
+			model_end_draft(l, set_value(l, NULL, 0));
 		l->emptied = false;
 	}
-	l->makers -= h->making && !is_removed(h);
 	buffer_free(&h->text);
 	*h = (struct handle){ 0 };
 }
 
-/* What was begun before the leaf was replaced or removed. */
+/* What was begun before the leaf was replaced. */
 static void model_end_begun(struct leaf *l)
 {
 	l->truncated = l->emptied = false;
@@ -365,7 +356,7 @@ static size_t wire_size(const struct leaf *l)
 {
 	bool counted = l->row->kind == STRING || l->row->kind == BLOB;
 
-	return (size_t)l->option + (counted ? 4 : 0) + l->value.size;
+	return (size_t)(l->row->kind == OPTION) + (counted ? 4 : 0) + l->value.size;
 }
 
 /* The container: what it was read from, with the leaves that were edited in it. */
@@ -380,8 +371,8 @@ static void model_encode(const struct world *w, struct buffer *out)
 		if (!l->edits)
 			continue;
 		buffer_add(out, w->original.bytes + at, l->node.offset - at);
-		if (l->option)
-			buffer_add_uint(out, 1, l->present);
+		if (l->row->kind == OPTION)
+			buffer_add_uint(out, 1, l->value.size > 0);
 		if (l->row->kind == STRING || l->row->kind == BLOB)
 			buffer_add_uint(out, 4, l->value.size);
 		buffer_add(out, l->value.size ? l->value.bytes : NULL, l->value.size);
@@ -409,13 +400,10 @@ static void check_stat(struct world *w, const struct leaf *l)
 {
 	struct timespec when;
 	uint64_t size = 0;
-	int err = files_stat(&w->files, l->node, &size, &when);
 
-	if (!l->present && !l->makers && !l->drafting)
-		demand(err == -ENOENT, "what is absent has %llu bytes", (unsigned long long)size);
-	else
-		demand(!err && size == shown_size(l), "stat: %d, %llu bytes, not %zu", err,
-		       (unsigned long long)size, shown_size(l));
+	files_stat(&w->files, l->node, &size, &when);
+	demand(size == shown_size(l), "stat: %llu bytes, not %zu", (unsigned long long)size,
+	       shown_size(l));
 }
 
 /* Each shows its part of the container as it is now. */
@@ -484,7 +472,7 @@ static void check_all(struct world *w)
  */
 
 /* What an operation met, for libFuzzer to look for more. */
-enum met { OPEN, WRITE, WRITE_LATER, APPEND, TRUNCATE, EMPTY, FLUSH, CLOSE, REPLACE, TOUCH, REMOVE, METS };
+enum met { OPEN, WRITE, WRITE_LATER, APPEND, TRUNCATE, EMPTY, FLUSH, CLOSE, REPLACE, METS };
 static uint8_t states[METS][512] FUZZ_COUNTERS;
 
 /* H may be null. */
@@ -497,7 +485,7 @@ static void note(enum met met, const struct handle *h, const struct leaf *l)
 		state += 32u * h->truncated + 64u * (h->text.size > 0 || h->wrote) +
 			 128u * h->fresh + 256u * (h->edits == l->edits);
 	else
-		state += 32u * l->present + 64u * (l->makers > 0) + 128u * l->world->disturbed;
+		state += 32u * (l->value.size > 0) + 128u * l->world->disturbed;
 	states[met][state] = 1;
 }
 
@@ -540,7 +528,6 @@ static void do_open(struct world *w, struct input *in)
 	struct leaf *l = choose_leaf(w, in);
 	unsigned bits = (unsigned)input_uint(in, 1);
 	int flags = (int[]){ O_RDONLY, O_WRONLY, O_RDWR, O_RDWR }[bits & 3];
-	bool make = bits & 16 && !l->present;
 	int err, expected = 0;
 
 	if (h->file)
@@ -549,9 +536,7 @@ static void do_open(struct world *w, struct input *in)
 	flags |= (bits & 4 ? O_TRUNC : 0) | (bits & 8 ? O_APPEND : 0);
 	if ((bits & 3 || flags & O_TRUNC) && l->read_only)
 		expected = -EACCES;
-	else if (!l->present && !make)
-		expected = -ENOENT;
-	err = file_open(&w->files, l->node, flags, make, &h->file);
+	err = file_open(&w->files, l->node, flags, &h->file);
 	demand(err == expected, "open gave %d, not %d", err, expected);
 	if (err) {
 		h->file = NULL;
@@ -559,11 +544,8 @@ static void do_open(struct world *w, struct input *in)
 	}
 	h->leaf = l;
 	h->flags = flags;
-	h->making = make;
-	h->removals = l->removals;
-	l->makers += make;
-	h->truncated = flags & O_TRUNC && l->row->kind != BLOB;
-	if (flags & O_TRUNC && l->row->kind == BLOB) {
+	h->truncated = flags & O_TRUNC && (l->text || l->row->kind == BYTES);
+	if (flags & O_TRUNC && !h->truncated) {
 		l->emptied = true;
 		l->emptier = h;
 		l->refused = false;
@@ -582,13 +564,11 @@ static void do_write(struct world *w, struct input *in)
 		return;
 	offset = choose_offset(h->leaf, in);
 	/* Else what has a fixed size would rarely be written as a whole. */
-	n = n >= 128 && h->leaf->row->kind == BYTES ? h->leaf->row->size : n % 64;
+	n = n >= 128 && (h->leaf->row->kind == BYTES || h->leaf->row->kind == OPTION) ? h->leaf->row->size : n % 64;
 	data = input_bytes(in, n, &n);
 	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
 	err = file_write(h->file, data, n, offset);
-	if (n > 0 && is_removed(h)) {
-		expected = -ENOENT;
-	} else if (n > 0) {
+	if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
 		h->leaf->refused = expected != 0;
@@ -603,7 +583,7 @@ static void do_truncate(struct world *w, struct input *in, bool open)
 	uint64_t size;
 	int err, expected;
 
-	if (!l || (!l->present && !h) || (h && (h->flags & O_ACCMODE) == O_RDONLY))
+	if (!l || (h && (h->flags & O_ACCMODE) == O_RDONLY))
 		return;
 	size = choose_offset(l, in);
 	note(size ? TRUNCATE : EMPTY, h, l);
@@ -670,46 +650,15 @@ static void do_replace(struct world *w, struct input *in)
 		expected = -EACCES;
 	else if (l->text)
 		expected = set_text(l, data, n);
-	else if (l->row->kind == BYTES && n != l->row->size)
+	else if (l->row->kind == OPTION && n == 0)
+		expected = set_value(l, data, n);
+	else if (l->row->kind != BLOB && n != l->row->size)
 		expected = n > l->row->size ? -EFBIG : -EINVAL;
 	else
-		expected = set_value(l, true, data, n);
+		expected = set_value(l, data, n);
 	if (!expected)
 		model_end_begun(l);
 	demand(err == expected, "replace gave %d, not %d", err, expected);
-}
-
-static void do_touch(struct world *w, struct input *in)
-{
-	struct leaf *l = choose_leaf(w, in);
-	struct timespec when = { (time_t)input_uint(in, 4), 5 }, now = { 0 };
-
-	if (!l->present || l->read_only)
-		return;
-	note(TOUCH, NULL, l);
-	demand(!mount_touch(&w->mount, l->node, when), "not touched");
-	l->edits++;
-	demand(container_mtime(w->container, l->node, &now) && now.tv_sec == when.tv_sec &&
-	       now.tv_nsec == when.tv_nsec, "another time");
-}
-
-static void do_remove(struct world *w, struct input *in)
-{
-	struct leaf *l = choose_leaf(w, in);
-	int err, expected;
-
-	/* One that is being made can be, too. */
-	if (!l->option || (!l->present && !l->makers))
-		return;
-	note(REMOVE, NULL, l);
-	expected = set_value(l, false, NULL, 0);
-	err = files_remove(&w->files, l->node);
-	if (!err) {
-		model_end_begun(l);
-		l->removals++;
-		l->makers = 0;
-	}
-	demand(err == expected, "remove gave %d, not %d", err, expected);
 }
 
 static void do_sync(struct world *w)
@@ -738,7 +687,7 @@ static void disturb(struct world *w)
 
 static void operate(struct world *w, struct input *in)
 {
-	switch (input_uint(in, 1) % 15) {
+	switch (input_uint(in, 1) % 13) {
 	case 0:
 	case 1:
 		do_open(w, in);
@@ -767,15 +716,9 @@ static void operate(struct world *w, struct input *in)
 		do_replace(w, in);
 		break;
 	case 11:
-		do_touch(w, in);
-		break;
-	case 12:
-		do_remove(w, in);
-		break;
-	case 13:
 		do_sync(w);
 		break;
-	case 14:
+	case 12:
 		disturb(w);
 		break;
 	}
@@ -793,28 +736,11 @@ static void add_leaf(struct world *w, struct node n)
 
 	if (w->leaf_count == LEAVES_MAX)
 		return;
-	*l = (struct leaf){ .node = n, .world = w, .option = row->kind == OPTION, .read_only = row->access == RO };
-	l->row = l->option ? row->of : row;
+	*l = (struct leaf){ .node = n, .world = w, .row = row, .read_only = row->access == RO };
 	l->text = l->row->kind == UINT || l->row->kind == STRING;
-	l->present = !v.absent;
 	copy(&l->value, v.bytes, v.size);
 	l->old_size = wire_size(l);
 	w->leaf_count++;
-}
-
-static bool add_child(void *ctx, const char *name, uint64_t index, struct node n);
-
-/* Leaves by their offset; those that are absent are not listed with the others. */
-static void add_folder(struct world *w, struct node folder)
-{
-	const struct field *row = container_row(w->container, folder), *child;
-	struct node n;
-
-	container_children(w->container, folder, 0, add_child, w);
-	for (child = row->of; row->kind == RECORD && child->kind != END; child++)
-		if (container_find_option(w->container, folder, child->name, &n) &&
-		    container_value(w->container, n).absent)
-			add_leaf(w, n);
 }
 
 static bool add_child(void *ctx, const char *name, uint64_t index, struct node n)
@@ -825,10 +751,10 @@ static bool add_child(void *ctx, const char *name, uint64_t index, struct node n
 	(void)name;
 	(void)index;
 	if (container_is_directory(w->container, n))
-		add_folder(w, n);
+		container_children(w->container, n, 0, add_child, w);
 	else if (kind == RAW && w->view_count < LEAVES_MAX)
 		w->views[w->view_count++] = (struct view){ n, container_raw_size(w->container, n) };
-	else if (kind != RAW && kind != TAG)
+	else if (kind != RAW && kind != TAG && kind != WORD)
 		add_leaf(w, n);
 	return true;
 }
@@ -871,11 +797,11 @@ static void set_up(struct world *w, struct input *in)
 	const uint8_t *bytes = input_bytes(in, n, &n);
 	struct error e;
 
-	snprintf(path, sizeof(path), "%s/tests/vectors/full.bin", top ? top : ".");
+	snprintf(path, sizeof(path), "%s/tests/fuzz/full.bin", top ? top : ".");
 	if (!full.size)
 		fuzz_read_file(path, &full);
-	if (fuzz_decode(bytes, n, 0, &w->container, &e))
-		demand(!fuzz_decode(full.bytes, full.size, 0, &w->container, &e), "%s", e.text);
+	if (fuzz_decode(&format_bare, bytes, n, 0, &w->container, &e))
+		demand(!fuzz_decode(&format_bare, full.bytes, full.size, 0, &w->container, &e), "%s", e.text);
 	container_encode(w->container, NULL, &w->original);
 	w->large = how == LARGE;
 	if (how >= SAVED) {
@@ -888,7 +814,7 @@ static void set_up(struct world *w, struct input *in)
 	}
 	w->mount.report = report;
 	files_init(&w->files, &w->mount);
-	add_folder(w, container_root());
+	container_children(w->container, container_root(), 0, add_child, w);
 	qsort(w->leaves, w->leaf_count, sizeof(w->leaves[0]), by_offset);
 }
 

@@ -6,6 +6,7 @@
 
 #include "fuzz.h"
 #include "json.h"
+#include "layout.h"
 
 /* The path of what is wrong comes first.  Names in it may be anything. */
 static void demand_path(int err, const struct error *e)
@@ -13,6 +14,18 @@ static void demand_path(int err, const struct error *e)
 	demand_told(err, e);
 	demand(err == -EINVAL, "refused with %d", err);
 	demand(strstr(e->text, ": "), "no path: %s", e->text);
+}
+
+/* The head that a document is of: of a bare file if it does not say. */
+static const struct field *head_of(json_object *document)
+{
+	const struct layout *layout = NULL;
+	json_object *o;
+
+	if (json_object_object_get_ex(document, "layout", &o) &&
+	    json_object_object_get_ex(o, "format", &o) && json_object_is_type(o, json_type_string))
+		layout = layout_named(json_object_get_string(o));
+	return layout ? layout->head : &format_bare;
 }
 
 /* The document that the container C is printed as is built to the bytes BUILT. */
@@ -25,7 +38,7 @@ static void check_printed(json_object *dump, const struct buffer *built)
 
 	demand(text, "not printed");
 	demand(!json_parse(text, strlen(text), &o, &e), "what is printed is refused: %s", e.text);
-	demand(!json_to_container(o, &again, &e), "what is printed is refused: %s", e.text);
+	demand(!json_to_container(head_of(o), o, &again, &e), "what is printed is refused: %s", e.text);
 	demand_bytes("built from what is printed", &again, built->bytes, built->size);
 	buffer_free(&again);
 	json_object_put(o);
@@ -37,7 +50,7 @@ static void check_built(json_object *document, const struct buffer *built)
 	struct error e = { 0 };
 	json_object *dump;
 
-	demand(!fuzz_decode(built->bytes, built->size, 0, &c, &e), "what is built is refused: %s",
+	demand(!fuzz_decode(head_of(document), built->bytes, built->size, 0, &c, &e), "what is built is refused: %s",
 	       e.text);
 	demand(container_size(c) == built->size, "bytes after the container");
 	dump = json_from_container(c);
@@ -59,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		demand(!document, "refused, and something was left behind");
 		demand_path(err, &e);
 	} else {
-		err = json_to_container(document, &built, &e);
+		err = json_to_container(head_of(document), document, &built, &e);
 		if (err)
 			demand_path(err, &e);
 		else

@@ -48,20 +48,20 @@ static void check_numbers(const struct region *r, number offset, const struct er
 	demand(strcmp(text, e->text) == 0, "\"%s\", not \"%s\"", e->text, text);
 }
 
-static void check(const struct region *r)
+/* In a bare file. */
+static void check_last(const struct region *r)
 {
 	bool given = r->options.ram_offset_given || r->options.ram_elsewhere;
 	bool none = r->mem_size == 0 || (!given && r->container_end >= r->file_len);
 	number offset = given ? (number)r->options.ram_offset
 			      : (number)r->file_len - (number)r->mem_size;
 	number least = r->options.ram_elsewhere ? 0 : (number)r->container_end;
-	bool good = offset >= least && is_within(offset, r->mem_size, r->file_len) &&
-		    offset % sysconf(_SC_PAGESIZE) == 0;
+	bool good = offset >= least && is_within(offset, r->mem_size, r->file_len);
+	struct region_question q = { &r->options, r->container_end, 0, r->mem_size, r->file_len };
 	struct error e = { 0 };
 	uint64_t found = 1;
 	bool has_ram = false;
-	int err = region_find(&r->options, r->container_end, r->mem_size, r->file_len, &has_ram,
-			      &found, &e);
+	int err = region_at_end(&q, &has_ram, &found, &e);
 
 	if (none || good) {
 		demand(!err, "a good region is refused: %s", e.text);
@@ -77,6 +77,30 @@ static void check(const struct region *r)
 		offset = least;
 	if (!is_within(offset, r->mem_size, r->file_len))
 		check_numbers(r, offset, &e);
+}
+
+/* Where a header says: the offset that else a user gives. */
+static void check_header(const struct region *r)
+{
+	const struct region_options none = { 0 };
+	uint64_t offset = r->options.ram_offset, found = 1;
+	struct region_question q = { &none, r->container_end, offset, r->mem_size, r->file_len };
+	bool within = is_within((number)offset, (number)r->mem_size, (number)r->file_len);
+	bool good = r->mem_size == 0 || (offset >= r->container_end && within &&
+					 offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0);
+	struct error e = { 0 };
+	bool has_ram = false;
+	int err = region_at_ram_offset(&q, &has_ram, &found, &e);
+
+	if (good) {
+		demand(!err, "a good region is refused: %s", e.text);
+		demand(has_ram == (r->mem_size > 0) && found == offset, "RAM is found elsewhere");
+		return;
+	}
+	demand_told(err, &e);
+	demand(err == -EINVAL, "refused with %d", err);
+	if (offset >= r->container_end && !within)
+		check_numbers(r, (number)offset, &e);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -98,7 +122,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		r.mem_size = r.file_len;
 	r.options.ram_offset_given = flags & GIVEN;
 	r.options.ram_elsewhere = flags & ELSEWHERE;
-	check(&r);
+	check_last(&r);
+	check_header(&r);
 	demand(ram_region_within(r.options.ram_offset, r.mem_size, r.file_len) ==
 	       is_within((number)r.options.ram_offset, (number)r.mem_size, (number)r.file_len),
 	       "within the file or not");

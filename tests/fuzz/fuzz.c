@@ -122,13 +122,14 @@ void demand_bytes(const char *what, const struct buffer *got, const void *p, siz
 	demand(n == 0 || memcmp(got->bytes, p, n) == 0, "%s: other bytes", what);
 }
 
-int fuzz_decode(const void *p, size_t n, uint64_t base, struct container **out, struct error *e)
+int fuzz_decode(const struct field *root, const void *p, size_t n, uint64_t base,
+		struct container **out, struct error *e)
 {
 	uint8_t *copy = fuzz_copy(p, n);
 	int err;
 
 	*e = (struct error){ 0 };
-	err = container_decode(copy, n, base, out, e);
+	err = container_decode(root, copy, n, base, out, e);
 	if (err)
 		free(copy);
 	return err;
@@ -214,14 +215,28 @@ int model_number(const char *text, size_t n, unsigned width, bool sizes, uint64_
 	return too_large ? -ERANGE : 0;
 }
 
+/* Whether the N bytes at TEXT are WORD, with blanks around it. */
+static bool is_word(const char *text, size_t n, const char *word)
+{
+	while (n > 0 && memchr(" \t\r\n", text[n - 1], 4))
+		n--;
+	for (; n > 0 && memchr(" \t\r\n", text[0], 4); n--)
+		text++;
+	return n == strlen(word) && memcmp(text, word, n) == 0;
+}
+
 int model_text(const struct field *row, const char *text, size_t n, uint64_t *out)
 {
 	uint64_t v;
 	int err;
 
 	if (!row->words) {
-		err = model_number(text, n, row->size, row->base == SIZE, out);
-		return !err && row->limit && *out >= row->limit ? -ERANGE : err;
+		if (row->none && is_word(text, n, "none")) {
+			*out = row->none;
+			return 0;
+		}
+		err = model_number(text, n, row->shown ? row->shown : row->size, row->base == SIZE, out);
+		return !err && row->base == BOOL && *out > 1 ? -ERANGE : err;
 	}
 	while (n > 0 && strchr(" \t\r\n", text[n - 1]) && text[n - 1])
 		n--;

@@ -58,7 +58,8 @@ void demand_told(int err, const struct error *e);
 void demand_bytes(const char *what, const struct buffer *got, const void *p, size_t n);
 
 /* container_decode of a copy; E is cleared first. */
-int fuzz_decode(const void *p, size_t n, uint64_t base, struct container **out, struct error *e);
+int fuzz_decode(const struct field *root, const void *p, size_t n, uint64_t base,
+		struct container **out, struct error *e);
 
 /* Call FN for each leaf below DIR, views too. */
 typedef void fuzz_leaf(void *ctx, const struct container *c, struct node n);
