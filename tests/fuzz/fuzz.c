@@ -236,7 +236,9 @@ int model_text(const struct field *row, const char *text, size_t n, uint64_t *ou
 			return 0;
 		}
 		err = model_number(text, n, row->shown ? row->shown : row->size, row->base == SIZE, out);
-		return !err && row->base == BOOL && *out > 1 ? -ERANGE : err;
+		if (!err && ((row->base == BOOL && *out > 1) || (row->only && *out != row->only)))
+			return -ERANGE;
+		return err;
 	}
 	while (n > 0 && strchr(" \t\r\n", text[n - 1]) && text[n - 1])
 		n--;
