@@ -75,9 +75,6 @@ refused 1 "$tmp/ram-image: not a snapshot .*RAM image" "$tmp/ram-image" "$mnt"
 mount_snap -o container_offset=0 "$tmp/ram-image"
 same "layout" bare "$(cat "$mnt/layout/format")"
 unmount
-for snapshot in "$tests"/vectors/refuse-*.snap "$tests"/vectors/diff-01.snap; do
-	refused 1 "$snapshot: " "$snapshot" "$mnt"
-done
 refused 1 "older format SMSNAP06, only SMSNAP07 is read here; it has to be baked again" "$tests/vectors/refuse-smsnap06.snap" "$mnt"
 refused 1 "newer format SMSNAP08, only SMSNAP07 is read here" "$tests/vectors/refuse-smsnap08.snap" "$mnt"
 refused 1 "layout/version: offset 0x8: is 12, only 11 is read here" "$tests/vectors/refuse-hvf-v12.snap" "$mnt"
@@ -101,19 +98,28 @@ refused 1 "output $tmp/outputs/loop: $(strerror ELOOP)" -o output="$tmp/outputs/
 rm -r "$tmp/outputs"
 
 say "# a truncated snapshot"
-container=$(region container_len)
-for ((n = 8; n < 16 + container; n += 97)); do
-	head -c "$n" "$snap" >"$tmp/short"
-	refused 1 ": ([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left\$" \
-		"$tmp/short" "$mnt"
-	# offset + left is where the file ends, and the path is one of the tree's.
-	[[ $(cat "$tmp/err") =~ $tmp/short:\ ([a-z0-9_/]+):\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left ]] ||
-		fail "$(cat "$tmp/err")"
-	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[2] + BASH_REMATCH[4]))
-	[ "${BASH_REMATCH[3]}" -gt "${BASH_REMATCH[4]}" ] || fail "$(cat "$tmp/err")"
-	reader tree "$snap" | grep -q "^${BASH_REMATCH[1]}[/	]" ||
-		fail "no ${BASH_REMATCH[1]} in the tree"
+for layout in kvm:8 hvf:8 bare:1; do
+	sample "$snap" 1048576 "${layout%:*}"
+	reader tree "$snap" >"$tmp/tree"
+	head=$(($(region container_offset) + $(region container_len)))
+	for ((n = ${layout#*:}; n < head; n += 97)); do
+		head -c "$n" "$snap" >"$tmp/short"
+		refused 1 "([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left\$" \
+			"$tmp/short" "$mnt"
+		# offset + left is where the file ends, and the path is one of the tree's.
+		[[ $(cat "$tmp/err") =~ \ ([a-z0-9_/]+):\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
+			fail "$(cat "$tmp/err")"
+		same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[2] + BASH_REMATCH[4]))
+		[ "${BASH_REMATCH[3]}" -gt "${BASH_REMATCH[4]}" ] || fail "$(cat "$tmp/err")"
+		grep -q "^${BASH_REMATCH[1]}[/	]" "$tmp/tree" || fail "no ${BASH_REMATCH[1]} in the tree"
+	done
+	# Nor is a beginning of the magic anything.
+	for n in 1 7; do
+		head -c "$n" "$snap" >"$tmp/short"
+		refused 1 "$tmp/short: " "$tmp/short" "$mnt"
+	done
 done
+sample "$snap"
 
 say "# malformed values"
 # spoil OFFSET BYTE: a copy of the snapshot with one byte changed.

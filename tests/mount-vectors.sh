@@ -19,11 +19,13 @@ for vector in kvm-*.snap hvf-*.snap bare-*.bin share-*.snap; do
 
 	mount_snap "$snap"
 	n=$(reader mounted "$snap" "$mnt")
-	ram=$(awk -v name="$vector" '$2 == name { print $1 }' ram.sha256)
-	if [ -n "$ram" ] && [ -e "$mnt/ram" ]; then
-		same "$name: RAM" "$ram" "$(sum "$mnt/ram")"
+	with_ram=() seen=none
+	if [ -e "$mnt/ram" ]; then
 		cp "$mnt/ram" "$tmp/ram"
+		with_ram=(--ram "$tmp/ram") seen=$(sum "$tmp/ram")
 	fi
+	ram=$(awk -v name="$vector" '$2 == name { print $1 }' ram.sha256)
+	same "$name: RAM" "${ram:-none}" "$seen"
 	same "$name: layout" "$(region layout)" "$(cat "$mnt/layout/format")"
 	unmount
 	cmp "$vector" "$snap" || fail "$name: reading changed the snapshot"
@@ -35,8 +37,6 @@ for vector in kvm-*.snap hvf-*.snap bare-*.bin share-*.snap; do
 	leaves=$((leaves + n))
 	checks=$((checks + n))
 
-	with_ram=()
-	[ "$(region ram_offset)" = none ] || with_ram=(--ram "$tmp/ram")
 	"$SMSNAP" build "$tmp/json" -o "$tmp/again" "${with_ram[@]}" ||
 		fail "smsnap build $name: exit status $?"
 	case $name in
@@ -53,15 +53,28 @@ for vector in kvm-*.snap hvf-*.snap bare-*.bin share-*.snap; do
 done
 same "vectors" 20 "$vectors"
 
-program=smsnap
+# What is no snapshot is refused by each program with a line that names it.
+refused=0
 for vector in refuse-*.snap; do
+	program=smfs
+	expect_status 1 "$SMFS" "$vector" "$mnt"
+	one_line "$vector: "
+	same "mounts of $vector" "" "$(mounts_below "$mnt")"
+	program=smsnap
 	expect_status 1 "$SMSNAP" dump "$vector"
 	one_line "$vector: "
 	same "$vector printed" "" "$(cat "$tmp/out")"
+	refused=$((refused + 1))
 done
+same "vectors that are refused" "$(find . -name 'refuse-*.why' | wc -l)" "$refused"
 
 # A folder is opened by what is in it.
 mkdir "$tmp/vm"
+expect_status 1 "$SMSNAP" dump "$tmp/vm"
+one_line "$tmp/vm: a folder without a snapshot"
+program=smfs
+expect_status 1 "$SMFS" "$tmp/vm" "$mnt"
+one_line "$tmp/vm: a folder without a snapshot"
 cp kvm-02.snap "$tmp/vm/vm.snap"
 mount_snap "$tmp/vm"
 same "mem_size of vm.snap" 32768 "$(cat "$mnt/mem_size")"
@@ -70,6 +83,20 @@ unmount
 same "edited" /elsewhere.img "$(reader get "$tmp/vm/vm.snap" devices/0/backing/path)"
 cp kvm-08.snap "$tmp/vm/restore.snap"
 "$SMSNAP" dump "$tmp/vm" | cmp - <("$SMSNAP" dump kvm-08.snap) || fail "restore.snap does not come first"
+mount_snap "$tmp/vm"
+same "files of restore.snap" "$(find "$mnt" -type f | wc -l)" "$(reader mounted kvm-08.snap "$mnt")"
+unmount
+
+# An image of RAM by mistake: zeros are a bare container, but only for who says so.
+truncate -s 1M "$tmp/zeros"
+expect_status 1 "$SMFS" "$tmp/zeros" "$mnt"
+one_line "$tmp/zeros: not a snapshot .*RAM image"
+program=smsnap
+expect_status 1 "$SMSNAP" dump "$tmp/zeros"
+one_line "$tmp/zeros: not a snapshot .*RAM image"
+mount_snap -o container_offset=0 "$tmp/zeros"
+same "layout of zeros" "bare 0" "$(cat "$mnt/layout/format" "$mnt/mem_size" | xargs)"
+unmount
 
 say "$vectors vectors, $files files, $leaves JSON leaves"
 [ "$files" -gt 2300 ] || fail "too few files: $files"
