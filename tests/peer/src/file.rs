@@ -125,7 +125,7 @@ fn read_head(r: &mut Counted<BufReader<&File>>) -> Result<Layout> {
         return Ok(Layout::Hvf { ram_gpa: u64_of(r)?, ram_offset: u64_of(r)? });
     }
     if magic.starts_with(b"SMSNAP") || &magic == b"SMSTSNP1" {
-        return refused(format!("another format: {}", magic.escape_ascii()));
+        return refused(format!("another format: {}", String::from_utf8_lossy(&magic)));
     }
     Ok(Layout::Bare { ram_offset: None })
 }

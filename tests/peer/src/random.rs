@@ -459,8 +459,13 @@ pub fn write(seed: u64, layout: &str, out: &Path, base: Option<&Path>) -> Result
     let mut bytes = Vec::new();
     meta.write_container(&mut bytes)?;
 
-    // The package writes no RAM that it could not load; an empty one it cannot map for a diff.
-    if valid && (layout == "kvm" || (layout == "kvm-diff" && !ram.is_empty())) {
+    // For a diff the package loads the base as well, and maps its RAM, which must not be empty.
+    let saved = match (layout, base) {
+        ("kvm", _) => true,
+        (_, Some(base)) => !ram.is_empty() && VmSnapshot::load(base).is_ok(),
+        _ => false,
+    };
+    if valid && saved {
         let plain = save::temporary("random.snap")?;
         save::write_kvm(&plain, &bytes, &ram)?;
         let snapshot = VmSnapshot::load(&plain)?;
