@@ -15,7 +15,7 @@ static const struct layout layouts[] = {
 	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
 	  .ram_multiple = 4096, .ram_step = 16384 },
 	{ .name = "bare", .head = &format_bare, .find_ram = region_at_end, .offsets_given = true,
-	  .ram_multiple = 1, .ram_step = 1 },
+	  .ram_multiple = 1, .ram_step = 4096 },
 };
 
 enum { LAYOUTS = sizeof(layouts) / sizeof(layouts[0]) };

@@ -623,12 +623,6 @@ bool ram_mtime(struct ram *r, struct timespec *when)
 	return at != 0;
 }
 
-void ram_set_mtime(struct ram *r, struct timespec when)
-{
-	notice_writes(r);
-	r->written_at = nanoseconds(when);
-}
-
 /* Where RAM ends in the file, in the RAM's offsets: sooner if the file was cut. */
 static uint64_t file_end(const struct ram *r)
 {

@@ -116,9 +116,8 @@ int ram_clone_to(struct ram *r, int fd, uint64_t offset);
 /* Forget what was written: the file has those bytes now.  While all is held. */
 void ram_clean(struct ram *r);
 
-/* When RAM was last written, or what ram_set_mtime said since: false if neither. */
+/* When RAM was last written: false if it never was. */
 bool ram_mtime(struct ram *r, struct timespec *when);
-void ram_set_mtime(struct ram *r, struct timespec when);
 
 /*
  * Bytes that the file stores for the RAM, without holes, plus those written here.  Here

@@ -914,6 +914,7 @@ START_TEST(paths)
 	struct bytes b = full_bytes();
 	struct container *c = decode_good(b.at, b.size);
 	uint64_t number = 7;
+	char name[1000];
 	struct node n;
 
 	ck_assert(same_node(find(c, "/devices//0/kind/"), find(c, "devices/0/kind")));
@@ -927,7 +928,18 @@ START_TEST(paths)
 	number = 7;
 	ck_assert(!container_number(c, "devices/0/backing/path", &number));
 	ck_assert(!container_number(c, "layout/ram_offset", &number));
+	ck_assert(!container_number(c, "devices", &number));
+	ck_assert(!container_number(c, "devices/9/backing/size", &number));
+	ck_assert(!container_number(c, "tsi_token", &number));
+	ck_assert(!container_number(c, "layout/format", &number));
 	ck_assert_uint_eq(number, 7);
+	ck_assert(container_number(c, "com1/dlm", &number));
+	ck_assert_uint_eq(number, 6);
+	ck_assert(container_number(c, "listeners/2/inet_port", &number));
+	ck_assert_uint_eq(number, 8082);
+	memset(name, '1', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	ck_assert_int_eq(container_find(c, name, &n), -ENOENT);
 	container_free(c);
 	bytes_free(&b);
 }
@@ -1299,6 +1311,15 @@ static void apply(struct container *c, struct edits edits)
 	ck_assert_uint_eq(edits.count, 0);
 }
 
+/* The leaf at PATH was last edited at WHEN. */
+static void check_time(const struct container *c, const char *path, time_t when)
+{
+	struct timespec t;
+
+	ck_assert(container_mtime(c, find(c, path), &t));
+	ck_assert_int_eq(t.tv_sec, when);
+}
+
 /* Put another value in the piece P: N bytes of FILL, or N as a number, or nothing. */
 static void change_piece(struct piece *p, unsigned n, uint8_t fill)
 {
@@ -1576,6 +1597,126 @@ START_TEST(a_token_set_and_removed)
 }
 END_TEST
 
+START_TEST(a_long_list_is_edited)
+{
+	struct bytes b = many_bytes(), expected = { 0 };
+	struct container *c = decode_good(b.at, b.size), *again;
+	struct value empty = { NULL, 0 }, none = { (const uint8_t *)"\xff\xff\xff\xff", 4 }, v;
+	char path[64];
+	unsigned i;
+
+	/* From the end to the start, and with all of them gone the rest is still found. */
+	for (i = MANY; i-- > 0;) {
+		snprintf(path, sizeof(path), "listeners/%u/inet_port", i);
+		apply(c, make_edit(c, find(c, path), &none, 1));
+		snprintf(path, sizeof(path), "vcpu/%u/raw", i);
+		apply(c, make_edit(c, find(c, path), &empty, 1));
+		ck_assert_uint_eq(container_value(c, find(c, path)).size, 0);
+		snprintf(path, sizeof(path), "listeners/%u/cid", i);
+		ck_assert_uint_eq(container_value(c, find(c, path)).bytes[0], i & 255);
+		snprintf(path, sizeof(path), "vcpu/%u/raw", i ? i - 1 : 0);
+		v = container_value(c, find(c, path));
+		ck_assert_uint_eq(v.size, i ? (i - 1) % 11 : 0);
+	}
+	add(&expected, b.at, 31 + 4 + 4);
+	add_fill(&expected, 0, 4 * MANY);
+	/* What is between the two lists has not been edited. */
+	add(&expected, b.at + find(c, "devices").offset,
+	    find(c, "listeners").offset + 4 - find(c, "devices").offset);
+	for (i = 0; i < MANY; i++) {
+		add_uint(&expected, 8, 0xabcd000000000000 + i);
+		add_fill(&expected, 0, 12);
+		add_fill(&expected, 0xff, 4);
+	}
+	check_encoding(c, NULL, expected.at, expected.size);
+	again = decode_good(expected.at, expected.size);
+	ck_assert_uint_eq(container_size(again), expected.size);
+	container_free(again);
+	container_free(c);
+	bytes_free(&expected);
+	bytes_free(&b);
+}
+END_TEST
+
+/* A set is a change if any of its edits is one. */
+START_TEST(sets_that_change_something)
+{
+	struct bytes b = full_bytes();
+	struct container *c = decode_good(b.at, b.size);
+	struct value four = { (const uint8_t *)"\4", 1 }, five = { (const uint8_t *)"\5", 1 };
+	struct value data = { (const uint8_t *)"/data", 5 };
+	struct value port = { (const uint8_t *)"\x92\x1f\0", 4 }, other = { (const uint8_t *)"\x92\x1f\1", 4 };
+	struct edits edits = { 0 };
+
+	ck_assert(!edits_are_change(&edits, c));
+	check_encoding(c, &edits, b.at, b.size);
+	add_edit(&edits, c, find(c, "listeners/2/inet_port"), &port, 1);
+	add_edit(&edits, c, find(c, "num_cpus"), &four, 1);
+	add_edit(&edits, c, find(c, "devices/2/backing/mount"), &data, 1);
+	ck_assert(!edits_are_change(&edits, c));
+	add_edit(&edits, c, find(c, "num_cpus"), &five, 1);
+	ck_assert(edits_are_change(&edits, c));
+	add_edit(&edits, c, find(c, "num_cpus"), &four, 1);
+	ck_assert(!edits_are_change(&edits, c));
+	/* The last of them as well as the first. */
+	add_edit(&edits, c, find(c, "listeners/2/inet_port"), &other, 1);
+	ck_assert(edits_are_change(&edits, c));
+	add_edit(&edits, c, find(c, "listeners/2/inet_port"), &port, 1);
+	ck_assert(!edits_are_change(&edits, c));
+	ck_assert_uint_eq(edits.count, 3);
+	check_encoding(c, &edits, b.at, b.size);
+	/* The later time of the two is the leaf's. */
+	add_edit(&edits, c, find(c, "num_cpus"), &five, 9);
+	apply(c, edits);
+	ck_assert_uint_eq(container_version(c, find(c, "mem_size")), 0);
+	ck_assert_uint_ne(container_version(c, find(c, "num_cpus")),
+			  container_version(c, find(c, "devices/2/backing/mount")));
+	check_time(c, "num_cpus", 9);
+	check_time(c, "devices/2/backing/mount", 1);
+	b.at[0] = 5;
+	check_encoding(c, NULL, b.at, b.size);
+	container_free(c);
+	bytes_free(&b);
+}
+END_TEST
+
+/* A header's fields are edited as the container's are; the container alone can be had. */
+START_TEST(an_edited_header)
+{
+	struct bytes b = read_vector("hvf-03.snap"), expected = { 0 };
+	struct value gpa = { (const uint8_t *)"\1\2\3\4\5\6\7", 8 }, cpus = { (const uint8_t *)"\x63", 1 };
+	struct value offset = { (const uint8_t *)"\0\0\1\0\0\0\0", 8 };
+	struct edits edits = { 0 };
+	struct buffer out = { 0 };
+	struct container *c;
+	struct error e;
+
+	ck_assert_int_eq(try_decode_head(&format_hvf, b.at, b.size, &c, &e), 0);
+	add_edit(&edits, c, find(c, "num_cpus"), &cpus, 1);
+	add_edit(&edits, c, find(c, "layout/ram_offset"), &offset, 1);
+	add_edit(&edits, c, find(c, "layout/ram_gpa"), &gpa, 1);
+	add(&expected, b.at, 16);
+	add(&expected, gpa.bytes, 8);
+	add(&expected, offset.bytes, 8);
+	add(&expected, cpus.bytes, 1);
+	add(&expected, b.at + 33, container_size(c) - 33);
+	check_encoding(c, &edits, expected.at, expected.size);
+	/* Pending edits are no part of what is in force. */
+	container_encode_from(c, find(c, "num_cpus"), &out);
+	check_bytes("container", out.bytes, out.size, b.at + 32, container_size(c) - 32);
+	apply(c, edits);
+	check_encoding(c, NULL, expected.at, expected.size);
+	out.size = 0;
+	container_encode_from(c, find(c, "num_cpus"), &out);
+	check_bytes("container", out.bytes, out.size, expected.at + 32, expected.size - 32);
+	ck_assert_uint_eq(container_size(c), expected.size);
+	buffer_free(&out);
+	container_free(c);
+	bytes_free(&expected);
+	bytes_free(&b);
+}
+END_TEST
+
 /* Edits that are made together: in any order, one of a leaf, over those in force. */
 START_TEST(sets_of_edits)
 {
@@ -1672,6 +1813,9 @@ int main(void)
 	tcase_add_test(t, versions_and_times);
 	tcase_add_test(t, an_edited_size_of_memory);
 	tcase_add_test(t, a_token_set_and_removed);
+	tcase_add_test(t, a_long_list_is_edited);
+	tcase_add_test(t, sets_that_change_something);
+	tcase_add_test(t, an_edited_header);
 	tcase_add_test(t, sets_of_edits);
 	tcase_add_test(t, limits);
 	return check_run(t);

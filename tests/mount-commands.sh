@@ -233,8 +233,7 @@ works put small intc/raw
 value intc/raw small
 
 say "# registers of com1"
-value com1/ier 0x1
-value com1/dlm 0x6
+same "com1" "0x1 0x2 0x3 0x4 0x5 0x6" "$(cat com1/{ier,lcr,mcr,scr,dll,dlm} | xargs)"
 works put 0xff com1/lcr
 value com1/lcr 0xff
 saved com1/lcr 0xff
@@ -294,7 +293,7 @@ say "# the layout"
 value layout/format kvm
 value layout/ram_offset "$(region ram_offset)" # intc had 16 MiB: RAM has moved
 same "multiple of 64 KiB" 0 $(($(cat layout/ram_offset) % 65536))
-same "its size" "$(cat layout/ram_offset | wc -c)" "$(stat -c %s layout/ram_offset)"
+same "its size" "$(wc -c <layout/ram_offset)" "$(stat -c %s layout/ram_offset)"
 
 say "# read-only files"
 for file in mem_size layout/format layout/ram_offset devices/0/mmio/raw devices/0/backing/raw devices/0/backing/type; do
@@ -325,6 +324,8 @@ done
 whole=$(sum "$snap")
 expect_errno EPERM rm -rf "$mnt"
 same "the snapshot after rm -rf" "$whole" "$(sum "$snap")"
+expect_errno EPERM find . -delete
+same "the snapshot after find -delete" "$whole" "$(sum "$snap")"
 rename() { "$python" -c 'import os, sys; os.rename(*sys.argv[1:])' "$@"; }
 expect_errno EPERM rename num_cpus clock_ref
 expect_errno EPERM rename num_cpus other
@@ -486,6 +487,16 @@ works cp -p "$tmp/copied-number" num_cpus
 value num_cpus 34
 works "$python" -c 'import shutil, sys; shutil.copy2(sys.argv[1], "clock_ref")' "$tmp/copied-number"
 value clock_ref 34
+works cp -p "$tmp/nineteen" vcpu/0/raw
+value vcpu/0/raw 19
+whole=$(sum "$snap")
+modes() { find . -printf '%p %m %U %G\n' | sort; }
+modes >"$tmp/modes"
+works chmod -R go+rwx .
+works chown -R 12:34 .
+works find . -exec touch -c -d @1000000000 {} +
+same "modes and owners" "$(cat "$tmp/modes")" "$(modes)"
+same "the snapshot after chmod, chown, touch" "$whole" "$(sum "$snap")"
 works put 33 num_cpus
 
 say "# ram"
@@ -537,7 +548,90 @@ mnt=$tmp/mnt2 unmount
 daemon=$first
 unmount
 
+say "# rm -rf of a folder with a mount in it"
+mkdir -p "$tmp/folder/mnt"
+whole=$(sum "$snap")
+mnt=$tmp/folder/mnt mount_snap "$snap"
+expect_errno EPERM rm -rf "$tmp/folder"
+same "the snapshot" "$whole" "$(sum "$snap")"
+checks=$((checks + $(reader mounted "$snap" "$tmp/folder/mnt")))
+mnt=$tmp/folder/mnt unmount
+
+say "# each layout"
+# header_number OFFSET: 64 bits of the snapshot's header.
+header_number() { od -An -v -td8 -j "$1" -N 8 "$snap" | xargs; }
+# ram_at OFFSET: RAM is there and nowhere else, and what is before it is the head and zeros.
+ram_at() {
+	local -A found
+	local end name number
+	while read -r name number; do found[$name]=$number; done < <(reader dump-region "$snap")
+	end=$((found[container_offset] + found[container_len]))
+	same "where RAM is" "$1" "${found[ram_offset]}"
+	[ "$layout" = bare ] || same "layout/ram_offset" "$1" "$(cat layout/ram_offset)"
+	case $layout in
+	kvm) same "ram_offset in the header" "$1" "$(header_number 8)" ;;
+	hvf) same "ram_offset in the header" "$1" "$(header_number 24)" ;;
+	esac
+	same "the file's size" $(($1 + 1048576)) "$(stat -c %s "$snap")"
+	same "RAM in the file" "$guest" "${found[ram_sha256]}"
+	same "RAM that is shown" "$guest" "$(sum ram)"
+	same "bytes between container and RAM" 0 \
+		"$(dd if="$snap" bs=64K iflag=skip_bytes,count_bytes skip=$end count=$(($1 - end)) status=none | tr -d '\0' | wc -c)"
+}
+for case in kvm:rw kvm:replace hvf:rw hvf:replace bare:rw; do
+	layout=${case%:*}
+	sample "$snap" 1048576 "$layout"
+	mount_snap -o ${case#*:} "$snap"
+	cd "$mnt"
+	guest=$(sum ram)
+	value layout/format "$layout"
+	case $layout in
+	kvm) names="format ram_offset" first=4096 ;;
+	hvf) names="format ram_gpa ram_offset version" first=16384 ;;
+	bare) names="format" first=4096 ;;
+	esac
+	same "names in layout" "$names" "$(cd layout && echo *)"
+	ram_at "$first"
+	# Where a path outgrows the room, RAM moves to the next multiple of 64 KiB; it stays
+	# where the next one fits, or a shorter one.
+	for form in 20000:65536 30000:65536 65536:131072 1:131072; do
+		head -c ${form%:*} "$tmp/longest" >"$tmp/path"
+		works cp "$tmp/path" $path
+		ram_at ${form#*:}
+		same "the path" "$(cat "$tmp/path")" "$(cat $path)"
+	done
+	if [ "$layout" = hvf ]; then
+		value layout/version 11
+		value layout/ram_gpa 0x80000000
+		for refused in ERANGE:0x10000000000000000 EINVAL:far EINVAL:none; do
+			kept ${refused%:*} layout/ram_gpa put ${refused#*:} layout/ram_gpa
+		done
+		works bash -c 'echo 1073741824 >layout/ram_gpa'
+		value layout/ram_gpa 0x40000000
+		same "ram_gpa in the header" $((1 << 30)) "$(header_number 16)"
+		works sed -i s/4/5/ layout/ram_gpa
+		same "ram_gpa in the header" $((0x50000000)) "$(header_number 16)"
+		same "version in the header" 11 "$(header_number 8)"
+		for file in layout/format layout/version layout/ram_offset; do
+			kept EACCES $file put 1 $file
+			same "mode of $file" 400 "$(stat -c %a $file)"
+		done
+		same "mode of ram_gpa" 600 "$(stat -c %a layout/ram_gpa)"
+	fi
+	whole=$(sum "$snap")
+	expect_errno EPERM rm -rf "$mnt"
+	same "the snapshot after rm -rf" "$whole" "$(sum "$snap")"
+	cd "$tmp"
+	checks=$((checks + $(reader mounted "$snap" "$mnt")))
+	unmount
+	same "the snapshot after it was unmounted" "$whole" "$(sum "$snap")"
+	mount_snap -o ro "$snap"
+	checks=$((checks + $(reader mounted "$snap" "$mnt" fields ram)))
+	unmount
+done
+
 say "# a write to ram that the limit cuts short"
+sample "$snap"
 mount_snap -o scratch,ram_limit=64K "$snap"
 works "$python" - "$mnt/ram" <<'PY'
 import errno, mmap, os, sys
@@ -632,4 +726,4 @@ content(old)
 PY
 cd "$tmp"
 unmount
-finish 350
+finish 2000

@@ -7,11 +7,12 @@ require fuse
 require cmd jq pgrep xxd
 
 # Each case has a folder of its own, so that what is left beside a snapshot is seen.
+# fresh [BYTES [LAYOUT]]
 fresh() {
 	rm -rf "$tmp/case"
 	mkdir "$tmp/case"
 	snap=$tmp/case/snap
-	sample "$snap" "${1:-1048576}"
+	sample "$snap" "${1:-1048576}" "${2:-kvm}"
 }
 beside() { same "files beside the snapshot" "$1" "$(cd "$tmp/case" && echo *)"; }
 ram_written() { dd if="$1" bs=1 skip="$2" count=7 status=none; }
@@ -426,8 +427,10 @@ same "num_cpus in the other file" 4 "$(reader get "$snap" num_cpus)"
 unmount
 
 say "# what a save keeps"
-for options in rw replace; do
-	fresh
+for case in rw:kvm rw:hvf rw:bare replace:kvm replace:hvf replace:bare; do
+	options=${case%:*} layout=${case#*:}
+	fresh 1048576 "$layout"
+	ram=$(region ram_sha256)
 	mv "$snap" "$tmp/case/real"
 	ln -s real "$snap"
 	"$python" -c 'import os, sys; os.setxattr(sys.argv[1], "user.smfs", b"kept")' "$snap" 2>"$tmp/err" &&
@@ -444,12 +447,15 @@ for options in rw replace; do
 	[ "$(stat -c %Y "$mnt/num_cpus")" -ge "$start" ] || fail "st_mtime is not the edit's"
 	works truncate -s 100000 "$mnt/intc/raw"
 	unmount
-	same "$options: symbolic link" real "$(readlink "$snap")"
-	same "$options: owner" "$owner" "$(stat -c %u:%g "$tmp/case/real")"
-	same "$options: mode" 640 "$(stat -c %a "$tmp/case/real")"
-	same "$options: num_cpus" 9 "$(reader get "$tmp/case/real" num_cpus)"
-	same "$options: type" "regular file" "$(stat -c %F "$tmp/case/real")"
-	[ -z "$xattr" ] || same "$options: xattr" kept \
+	same "$case: symbolic link" real "$(readlink "$snap")"
+	same "$case: owner" "$owner" "$(stat -c %u:%g "$tmp/case/real")"
+	same "$case: mode" 640 "$(stat -c %a "$tmp/case/real")"
+	# The header, if there is one, says where RAM is now.
+	same "$case: layout and RAM" "$layout 131072 $ram" \
+		"$(region layout) $(region ram_offset) $(region ram_sha256)"
+	same "$case: num_cpus" 9 "$(reader get "$tmp/case/real" num_cpus)"
+	same "$case: type" "regular file" "$(stat -c %F "$tmp/case/real")"
+	[ -z "$xattr" ] || same "$case: xattr" kept \
 		"$("$python" -c 'import os, sys; print(os.getxattr(sys.argv[1], "user.smfs").decode())' "$tmp/case/real")"
 	beside "real snap"
 done
@@ -478,8 +484,9 @@ sys.exit(ctypes.CDLL(None).umount2(sys.argv[1].encode(), 0))' "$mnt"
 done
 
 say "# holes"
-for options in rw replace; do
-	fresh $((64 << 20))
+for case in rw:kvm rw:hvf rw:bare replace:kvm replace:hvf replace:bare; do
+	options=${case%:*}
+	fresh $((64 << 20)) "${case#*:}"
 	ram=$(region ram_sha256)
 	[ "$(du -k "$snap" | cut -f1)" -lt 1024 ] || lacking "holes in files of $tmp"
 	mount_snap -o $options "$snap"
@@ -487,9 +494,9 @@ for options in rw replace; do
 	works put 9 "$mnt/num_cpus"
 	works truncate -s 100000 "$mnt/intc/raw"
 	unmount
-	same "$options: du of the snapshot" 1 "$(($(du -k "$snap" | cut -f1) < 1024))"
-	same "$options: RAM" "$ram" "$(region ram_sha256)"
-	same "$options: RAM offset" 131072 "$(region ram_offset)"
+	same "$case: du of the snapshot" 1 "$(($(du -k "$snap" | cut -f1) < 1024))"
+	same "$case: RAM" "$ram" "$(region ram_sha256)"
+	same "$case: RAM offset" 131072 "$(region ram_offset)"
 	beside snap
 done
 

@@ -10,10 +10,11 @@ ram=$((64 << 20))
 read_ram() { dd if="$mnt/ram" bs=128K iflag=nocache status=none; }
 alive() { ! is_gone "$daemon" || fail "the daemon died: $(cat "$tmp/daemon.err")"; }
 
-for option in rw ro; do
-	sample "$snap" $ram
+for case in kvm:rw hvf:ro bare:rw; do
+	option=${case#*:}
+	sample "$snap" $ram "${case%:*}"
 	at=$(region ram_offset)
-	mount_fg -o $option "$snap"
+	mount_fg -o "$option" "$snap"
 
 	# A reader goes round all the time; the file shrinks once it has begun. It
 	# keeps nothing in the page cache, so each round asks the daemon again.
@@ -37,7 +38,7 @@ for option in rw ro; do
 	if read_ram >"$tmp/again" 2>"$tmp/err"; then
 		works cmp "$tmp/ram" "$tmp/again"
 	else
-		matches "$option: the reader's error" "$(strerror EIO)" "$(cat "$tmp/err")"
+		matches "$case: the reader's error" "$(strerror EIO)" "$(cat "$tmp/err")"
 	fi
 	alive
 	wait_until 20 test -s "$tmp/rounds" || fail "the reader is stuck"
@@ -45,10 +46,10 @@ for option in rw ro; do
 	wait_until 20 is_gone $rounds || fail "the reader is stuck"
 	alive
 
-	same "$option: num_cpus" 4 "$(cat "$mnt/num_cpus")"
-	same "$option: path" /var/lib/sm/root.img "$(cat "$mnt/devices/0/backing/path")"
-	same "$option: vcpu" "$(printf '01%.0s' {1..65})" "$(hex "$mnt/vcpu/1/raw")"
-	if [ $option = rw ]; then
+	same "$case: num_cpus" 4 "$(cat "$mnt/num_cpus")"
+	same "$case: path" /var/lib/sm/root.img "$(cat "$mnt/devices/0/backing/path")"
+	same "$case: vcpu" "$(printf '01%.0s' {1..65})" "$(hex "$mnt/vcpu/1/raw")"
+	if [ "$option" = rw ]; then
 		# A store into a page that is no longer there must not kill the daemon.
 		expect_errno EIO bash -c "printf x | dd of='$mnt/ram' bs=1 seek=$((ram / 2 + 9000)) conv=notrunc status=none"
 		alive
@@ -64,6 +65,6 @@ for option in rw ro; do
 	works ls "$mnt"
 	# As with any change by another program, it is not written to.
 	unmount
-	same "$option: the truncated snapshot" 0 "$(stat -c %s "$snap")"
+	same "$case: the truncated snapshot" 0 "$(stat -c %s "$snap")"
 done
-finish 14
+finish 22

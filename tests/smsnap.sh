@@ -173,6 +173,7 @@ wrong layout 'd["layout"] = "bare"'
 wrong layout.format 'del d["layout"]["format"]'
 wrong layout.format 'd["layout"]["format"] = "qcow2"'
 wrong layout.format 'd["layout"]["format"] = 7'
+wrong layout.format 'd["layout"]["format"] = "bare\0"'
 wrong layout.container_offset 'd["layout"]["container_offset"] = "x"'
 wrong layout.container_offset 'd["layout"]["container_offset"] = None'
 wrong layout.container_offset 'd["layout"]["container_offset"] = -1'
@@ -181,6 +182,7 @@ wrong layout.ram_offset 'd["layout"]["ram_offset"] = True'
 wrong layout.ram_offset 'd["layout"]["ram_offset"] = 1 << 63'
 wrong layout.ram_offset 'd["layout"] = {"format": "kvm"}'
 wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": "0x1000"}'
+wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": None}'
 wrong layout.version 'd["layout"] = {"format": "hvf", "version": 12, "ram_gpa": "0x0", "ram_offset": 0}'
 wrong layout.ram_gpa 'd["layout"] = {"format": "hvf", "version": 11, "ram_gpa": 0, "ram_offset": 0}'
 
@@ -315,7 +317,7 @@ json.dump(d, sys.stdout)' "$1" >"$tmp/json"
 	same "the mode" 600 "$(stat -c %a "$tmp/built")"
 }
 at() { snap=$tmp/built region ram_offset; }
-for layout in kvm:4096 hvf:16384; do
+for layout in kvm:4096 hvf:16384 bare:4096; do
 	snap=$tmp/${layout%:*} step=${layout#*:}
 	sample "$snap" 40960 "${layout%:*}"
 	reader ram "$snap" "$tmp/ram"
@@ -333,6 +335,16 @@ for layout in kvm:4096 hvf:16384; do
 	end=$(($(snap=$tmp/built region container_offset) + $(snap=$tmp/built region container_len)))
 	same "RAM after a long path" $(((end + step - 1) / step * step)) "$(at)"
 	same "RAM" "$(sum "$tmp/ram")" "$(snap=$tmp/built region ram_sha256)"
+done
+snap=$tmp/bare
+built 'd["layout"]["ram_offset"] = 65537' --ram "$tmp/ram"
+same "RAM of a bare file, which is at any byte" 65537 "$(at)"
+built 'd["layout"]["ram_offset"] = None' --ram "$tmp/ram"
+same "RAM of a bare file that had none" "4096 $(sum "$tmp/ram")" "$(at) $(snap=$tmp/built region ram_sha256)"
+built 'd["layout"]["ram_offset"] = None'
+same "RAM of a bare file without any" none "$(at)"
+for mask in 0 0777; do
+	(umask $mask && snap=$tmp/kvm built pass) || exit 1
 done
 snap=$tmp/kvm built 'd["listeners"][0]["inet_port"] = d["tsi_token"] = None' --ram "$tmp/ram"
 same "inet_port" none "$(reader get "$tmp/built" listeners/0/inet_port)"

@@ -3,10 +3,12 @@
 //!
 //! `peer machine OUT --mem MIB ...` boots the guest of guest.rs with the devices that are asked
 //! for, takes a full snapshot once its devices are set up, and writes it to OUT. Its shares have
-//! their first file (by name) open and mapped, and with --pending a write to sector 1 of the disk
-//! waits in the ring. `--diff BASE` restores BASE, lets it run until it changed a page, and
-//! writes the difference, as the package's tracking of written pages saw it, to OUT.
-//! With --not-run the machine is captured as it stands before the first instruction.
+//! their first file (by name) open and mapped. With --pending a write to sector 1 of the disk
+//! waits in the ring, which a restore carries out. With --not-run the machine is captured before
+//! its first instructions, or soon after.
+//!
+//! `peer machine OUT --diff BASE` restores BASE, lets it run until it changed a page, and writes
+//! the difference, as the package's tracking of written pages saw it, to OUT.
 
 use std::fs;
 use std::io::{Error, Result};

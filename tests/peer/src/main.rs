@@ -19,13 +19,14 @@
 //!   peer restore FILE               make the machine, print `restored` and a line `open PATH` for
 //!                                   every file in use; the guest does not run
 //!   peer machine OUT --mem MIB [--cpus N] [--disk PATH] [--volume PATH]... [--share DIR]...
-//!                [--vsock] [--token HEX] [--pending] [--diff BASE]   see machine.rs
+//!                [--vsock] [--token HEX] [--pending] [--not-run]
+//!   peer machine OUT --diff BASE    a snapshot that the package took of a machine: see machine.rs
 //!   peer posixfs FILE K NEWROOT     does a share's backend take device K's state under NEWROOT
 //!   peer share FILE K               does device K's share restore where it says it is
 //!
 //! Exit status: 0 ok, 1 refused (why is on stderr), 2 usage, 3 the package panicked or was killed.
 //! A command runs in a child process, so that an abort inside the package is an answer as well;
-//! only batch does not.
+//! only batch does not. restore and machine need /dev/kvm, all else does not.
 
 mod file;
 mod guest;
@@ -52,7 +53,7 @@ fn usage() -> ! {
     eprintln!(
         "usage: peer tree [--raw] FILE | batch [--raw | accept] | load FILE | resave IN OUT |\n\
          rediff IN BASE OUT | ram FILE [OUT] | random SEED LAYOUT OUT [BASE] | restore FILE |\n\
-         machine OUT --mem MIB [OPTION]... | posixfs FILE K NEWROOT | share FILE K"
+         machine OUT (--mem MIB [OPTION]... | --diff BASE) | posixfs FILE K NEWROOT | share FILE K"
     );
     exit(USAGE)
 }
