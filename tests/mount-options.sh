@@ -440,7 +440,7 @@ for case in rw:kvm rw:hvf rw:bare replace:kvm replace:hvf replace:bare; do
 	[ "$(id -u)" != 0 ] || owner=1234:5678
 	chown "$owner" "$snap"
 	touch -d @1000000000 "$snap"
-	mount_snap -o $options "$snap"
+	mount_snap -o "$options" "$snap"
 	same "st_mtime before an edit" 1000000000 "$(stat -c %Y "$mnt/num_cpus")"
 	start=$(date +%s)
 	works put 9 "$mnt/num_cpus"
@@ -489,7 +489,7 @@ for case in rw:kvm rw:hvf rw:bare replace:kvm replace:hvf replace:bare; do
 	fresh $((64 << 20)) "${case#*:}"
 	ram=$(region ram_sha256)
 	[ "$(du -k "$snap" | cut -f1)" -lt 1024 ] || lacking "holes in files of $tmp"
-	mount_snap -o $options "$snap"
+	mount_snap -o "$options" "$snap"
 	same "du of ram" 1 "$(($(du -k "$mnt/ram" | cut -f1) < 1024))"
 	works put 9 "$mnt/num_cpus"
 	works truncate -s 100000 "$mnt/intc/raw"
@@ -505,7 +505,7 @@ for options in rw replace; do
 	fresh
 	ln "$snap" "$tmp/case/link"
 	inode=$(stat -c %i "$snap")
-	mount_snap -o $options "$snap"
+	mount_snap -o "$options" "$snap"
 	works put 9 "$mnt/num_cpus"
 	works truncate -s 100000 "$mnt/intc/raw"
 	unmount

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding a container from any bytes, and what comes of it. */
+/*
+ * Decoding a head from any bytes, of the layout that their magic says, and what comes
+ * of it.
+ */
 #include <inttypes.h>
 #include <json-c/json_object.h>
 #include <stdio.h>
@@ -13,7 +16,6 @@
 /* Where in a file the bytes are said to be, for offsets in errors. */
 enum { BASE = 0x10000 };
 
-/* What follows the bytes must not matter where they are wrong already. */
 /* The layout that the N bytes at DATA begin as. */
 static const struct field *head_of(const uint8_t *data, size_t n)
 {
@@ -22,6 +24,7 @@ static const struct field *head_of(const uint8_t *data, size_t n)
 	return n >= 8 && memcmp(data, "SMSNAP\n", 8) == 0 ? &format_hvf : &format_bare;
 }
 
+/* What follows the bytes must not matter where they are wrong already. */
 static void check_malformed(const struct error *e, const uint8_t *data, size_t size)
 {
 	struct container *c = NULL;
@@ -31,8 +34,8 @@ static void check_malformed(const struct error *e, const uint8_t *data, size_t s
 	demand(more, "out of memory");
 	memcpy(more, data, size);
 	memset(more + size, 0, 64);
-	demand(fuzz_decode(head_of(more, size), more, size + 64, BASE, &c, &longer) == -ERR_MALFORMED &&
-	       strcmp(longer.text, e->text) == 0,
+	demand(fuzz_decode(head_of(data, size), more, size + 64, BASE, &c, &longer) ==
+	       -ERR_MALFORMED && strcmp(longer.text, e->text) == 0,
 	       "\"%s\", and with more bytes \"%s\"", e->text, longer.text);
 	free(more);
 }
@@ -63,7 +66,8 @@ static void check_prefix(const struct field *head, const uint8_t *data, size_t n
 	struct container *c = NULL;
 	struct error e;
 
-	demand(fuzz_decode(head, data, n, 0, &c, &e) == -ERR_TRUNCATED, "the first %zu bytes are not refused", n);
+	demand(fuzz_decode(head, data, n, 0, &c, &e) == -ERR_TRUNCATED,
+	       "the first %zu bytes are not refused", n);
 	demand(!c, "something was left behind");
 }
 
@@ -108,7 +112,8 @@ static void check_json(const struct container *c, const uint8_t *data)
 	demand(o, "no JSON");
 	demand(!json_to_container(head, o, &built, &e), "its own JSON is refused: %s", e.text);
 	demand(built.size == container_size(c), "built from its JSON: another size");
-	demand(!fuzz_decode(head, built.bytes, built.size, 0, &built_c, &e), "what is built is refused: %s", e.text);
+	demand(!fuzz_decode(head, built.bytes, built.size, 0, &built_c, &e),
+	       "what is built is refused: %s", e.text);
 	again = json_from_container(built_c);
 	demand(again && json_object_equal(o, again), "other JSON of what is built");
 	json_object_put(again);

@@ -50,8 +50,8 @@ static void check_built(json_object *document, const struct buffer *built)
 	struct error e = { 0 };
 	json_object *dump;
 
-	demand(!fuzz_decode(head_of(document), built->bytes, built->size, 0, &c, &e), "what is built is refused: %s",
-	       e.text);
+	demand(!fuzz_decode(head_of(document), built->bytes, built->size, 0, &c, &e),
+	       "what is built is refused: %s", e.text);
 	demand(container_size(c) == built->size, "bytes after the container");
 	dump = json_from_container(c);
 	demand(dump && json_object_equal(dump, document), "not what would have been printed");
