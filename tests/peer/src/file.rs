@@ -30,12 +30,22 @@ pub const HVF_MAGIC: &[u8; 8] = b"SMSNAP\x0a\0";
 pub const HVF_VERSION: u64 = 11;
 
 pub enum Layout {
-    Kvm { ram_offset: u64 },
+    Kvm {
+        ram_offset: u64,
+    },
     /// The pages in the list's order, and where the content of each is in the file.
-    Diff { base: String, pages: Vec<(u32, u64)> },
-    Hvf { ram_gpa: u64, ram_offset: u64 },
+    Diff {
+        base: String,
+        pages: Vec<(u32, u64)>,
+    },
+    Hvf {
+        ram_gpa: u64,
+        ram_offset: u64,
+    },
     /// RAM is at the end, if there is more than the container.
-    Bare { ram_offset: Option<u64> },
+    Bare {
+        ram_offset: Option<u64>,
+    },
 }
 
 impl Layout {

@@ -77,11 +77,8 @@ impl Builder {
     /// A request of what the device reads and of room that it writes to.
     fn chain(&mut self, ring: &mut Ring, request: &[&[u8]], room: &[u64]) {
         let first = ring.descriptors;
-        let parts: Vec<(u64, u16)> = request
-            .iter()
-            .map(|b| (b.len() as u64, 0))
-            .chain(room.iter().map(|n| (*n, 2)))
-            .collect();
+        let parts: Vec<(u64, u16)> =
+            request.iter().map(|b| (b.len() as u64, 0)).chain(room.iter().map(|n| (*n, 2))).collect();
         for (i, (size, writable)) in parts.iter().enumerate() {
             if let Some(bytes) = request.get(i) {
                 self.put(ring.free, bytes);
@@ -188,6 +185,7 @@ impl Builder {
 fn code() -> Vec<u8> {
     let mut c = vec![0xbe]; // mov esi, LIST
     c.extend((LIST as u32).to_le_bytes());
+    #[rustfmt::skip]
     c.extend([
         0x48, 0x8b, 0x3e, //       next: mov rdi, [rsi]
         0x48, 0x85, 0xff, //       test rdi, rdi
@@ -205,6 +203,7 @@ fn code() -> Vec<u8> {
         0xbb, //                   done: mov ebx, COUNTER
     ]);
     c.extend((COUNTER as u32).to_le_bytes());
+    #[rustfmt::skip]
     c.extend([
         0x48, 0xff, 0x03, // count: inc qword [rbx]
         0xf3, 0x90, //       pause

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kvm_bindings::{
-    kvm_clock_data, kvm_debugregs, kvm_fpu, kvm_irqchip, kvm_lapic_state, kvm_mp_state,
-    kvm_pit_state2, kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs,
+    kvm_clock_data, kvm_debugregs, kvm_fpu, kvm_irqchip, kvm_lapic_state, kvm_mp_state, kvm_pit_state2,
+    kvm_regs, kvm_sregs, kvm_vcpu_events, kvm_xcrs,
 };
 use supermachine::devices::virtio::mmio::{MmioSnapshot, QueueSnapshot};
 use supermachine::devices::virtio::vsock::muxer::TsiListenerSnapshot;
@@ -22,7 +22,9 @@ use supermachine::fuse::{DaxSession, MemoryFs, MockHvfMapper, PosixFs};
 use supermachine::kvm::run::VmSnapshot;
 use supermachine::snapshot_frame::{ContainerMeta, DeviceBacking, DeviceKind, DeviceRecord};
 
-use crate::file::{refused, write_sparse, Layout, Mapping, Snapshot, DIFF_MAGIC, HVF_MAGIC, HVF_VERSION, KVM_MAGIC, PAGE};
+use crate::file::{
+    refused, write_sparse, Layout, Mapping, Snapshot, DIFF_MAGIC, HVF_MAGIC, HVF_VERSION, KVM_MAGIC, PAGE,
+};
 use crate::save;
 
 /// splitmix64.
@@ -64,8 +66,22 @@ impl Random {
 
     fn text(&mut self) -> String {
         const PIECES: [&str; 16] = [
-            "/", "/srv/vm", "disk.img", " ", "\n", "\0", "\t\x7f\x1b[31m", "..", "\u{202e}gnp",
-            "e\u{301}", "\u{feff}", "\u{1f980}", "日本", "\u{10ffff}", "\"\\'", "ß\u{85}\u{2028}",
+            "/",
+            "/srv/vm",
+            "disk.img",
+            " ",
+            "\n",
+            "\0",
+            "\t\x7f\x1b[31m",
+            "..",
+            "\u{202e}gnp",
+            "e\u{301}",
+            "\u{feff}",
+            "\u{1f980}",
+            "日本",
+            "\u{10ffff}",
+            "\"\\'",
+            "ß\u{85}\u{2028}",
         ];
         if self.one_in(60) {
             return "x".repeat(65536);
@@ -88,12 +104,16 @@ fn blob(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 fn kvm_vcpu(r: &mut Random) -> Vec<u8> {
-    const TODAY: [u32; 10] = [
-        0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103,
-    ];
+    const TODAY: [u32; 10] =
+        [0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103];
     let sizes = [
-        size_of::<kvm_regs>(), size_of::<kvm_sregs>(), size_of::<kvm_fpu>(), size_of::<kvm_xcrs>(),
-        size_of::<kvm_vcpu_events>(), size_of::<kvm_mp_state>(), size_of::<kvm_debugregs>(),
+        size_of::<kvm_regs>(),
+        size_of::<kvm_sregs>(),
+        size_of::<kvm_fpu>(),
+        size_of::<kvm_xcrs>(),
+        size_of::<kvm_vcpu_events>(),
+        size_of::<kvm_mp_state>(),
+        size_of::<kvm_debugregs>(),
         size_of::<kvm_lapic_state>(),
     ];
     let mut out = Vec::new();
@@ -132,7 +152,9 @@ fn hvf_vcpu(r: &mut Random) -> Vec<u8> {
     ];
     let lists: Vec<Vec<u32>> = IDS
         .iter()
-        .map(|ids| (0..r.below(40)).map(|_| if r.one_in(9) { r.num() as u32 } else { *r.pick(ids) }).collect())
+        .map(|ids| {
+            (0..r.below(40)).map(|_| if r.one_in(9) { r.num() as u32 } else { *r.pick(ids) }).collect()
+        })
         .collect();
     let mut out = Vec::new();
     long(&mut out, r.num());
@@ -282,7 +304,8 @@ fn backing(r: &mut Random, kind: DeviceKind, valid: bool) -> DeviceBacking {
 
 /// VALID is what VmSnapshot loads.
 fn device(r: &mut Random, valid: bool) -> DeviceRecord {
-    const KINDS: [DeviceKind; 4] = [DeviceKind::Blk, DeviceKind::Vsock, DeviceKind::Volume, DeviceKind::VirtioFs];
+    const KINDS: [DeviceKind; 4] =
+        [DeviceKind::Blk, DeviceKind::Vsock, DeviceKind::Volume, DeviceKind::VirtioFs];
     let kind = *r.pick(&KINDS);
     let of = if valid { kind } else { *r.pick(&KINDS) };
     DeviceRecord {
@@ -316,7 +339,11 @@ fn container(r: &mut Random, layout: &str, mem_size: u64, valid: bool) -> Contai
     let vcpu_blobs: Vec<Vec<u8>> = (0..r.below(4))
         .map(|_| {
             let state = if kvm { kvm_vcpu(r) } else { hvf_vcpu(r) };
-            if valid { state } else { spoilt(r, state) }
+            if valid {
+                state
+            } else {
+                spoilt(r, state)
+            }
         })
         .collect();
     let intc = kvm_intc(r);

@@ -64,7 +64,8 @@ pub fn restore(path: &Path) -> Result<()> {
 /// Does a share's backend take its state under another root? As finish_restore in kvm/run.rs asks.
 pub fn posixfs(path: &Path, k: usize, root: &Path) -> Result<()> {
     let s = Snapshot::open(path)?;
-    let Some(DeviceBacking::VirtioFs { backend_state, .. }) = s.meta.devices.get(k).map(|d| &d.backing) else {
+    let Some(DeviceBacking::VirtioFs { backend_state, .. }) = s.meta.devices.get(k).map(|d| &d.backing)
+    else {
         return refused(format!("device {k} is no share"));
     };
     let fs = PosixFs::new(root)?;
@@ -80,12 +81,7 @@ pub fn posixfs(path: &Path, k: usize, root: &Path) -> Result<()> {
 pub fn share(path: &Path, k: usize) -> Result<()> {
     let s = Snapshot::open(path)?;
     let Some(DeviceBacking::VirtioFs {
-        host_path,
-        dax_gpa,
-        dax_window_len,
-        backend_state,
-        dax_state,
-        ..
+        host_path, dax_gpa, dax_window_len, backend_state, dax_state, ..
     }) = s.meta.devices.get(k).map(|d| &d.backing)
     else {
         return refused(format!("device {k} is no share"));

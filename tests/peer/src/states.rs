@@ -141,8 +141,14 @@ fn table(out: &mut Leaves, at: String, t: &kvm_dtable) {
 
 fn sregs(out: &mut Leaves, at: String, s: &kvm_sregs) {
     let segments = [
-        ("cs", &s.cs), ("ds", &s.ds), ("es", &s.es), ("fs", &s.fs),
-        ("gs", &s.gs), ("ss", &s.ss), ("tr", &s.tr), ("ldt", &s.ldt),
+        ("cs", &s.cs),
+        ("ds", &s.ds),
+        ("es", &s.es),
+        ("fs", &s.fs),
+        ("gs", &s.gs),
+        ("ss", &s.ss),
+        ("tr", &s.tr),
+        ("ldt", &s.ldt),
     ];
     for (name, s) in segments {
         segment(out, format!("{at}/{name}"), s);
@@ -263,6 +269,7 @@ pub fn kvm_intc(out: &mut Leaves, at: &str, blob: &[u8]) -> bool {
     })
 }
 
+#[rustfmt::skip]
 const HVF_SYS: [(u32, &str); 37] = [
     (0xc005, "mpidr_el1"), (0xc080, "sctlr_el1"), (0xc082, "cpacr_el1"), (0xc100, "ttbr0_el1"),
     (0xc101, "ttbr1_el1"), (0xc102, "tcr_el1"), (0xc108, "apiakeylo_el1"), (0xc109, "apiakeyhi_el1"),
@@ -276,6 +283,7 @@ const HVF_SYS: [(u32, &str); 37] = [
     (0xdf12, "cntp_cval_el0"), (0xdf19, "cntv_ctl_el0"), (0xdf1a, "cntv_cval_el0"),
 ];
 
+#[rustfmt::skip]
 const HVF_ICC: [(u32, &str); 10] = [
     (0xc230, "pmr_el1"), (0xc643, "bpr0_el1"), (0xc644, "ap0r0_el1"), (0xc648, "ap1r0_el1"),
     (0xc65b, "rpr_el1"), (0xc663, "bpr1_el1"), (0xc664, "ctlr_el1"), (0xc665, "sre_el1"),
@@ -291,8 +299,13 @@ fn hvf_name(list: &str, id: u32) -> String {
         ("icc", _) => name_of(&HVF_ICC, id),
         ("redist", 0x10400..=0x1041c) if id % 4 == 0 => format!("ipriorityr{}", (id - 0x10400) / 4),
         ("redist", _) => name_of(
-            &[(0x10080, "igroupr0"), (0x10100, "isenabler0"), (0x10200, "ispendr0"),
-              (0x10300, "isactiver0"), (0x10c04, "icfgr1")],
+            &[
+                (0x10080, "igroupr0"),
+                (0x10100, "isenabler0"),
+                (0x10200, "ispendr0"),
+                (0x10300, "isactiver0"),
+                (0x10c04, "icfgr1"),
+            ],
             id,
         ),
         ("ich", 0xe660..=0xe66f) => format!("lr{}_el2", id - 0xe660),
