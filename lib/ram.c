@@ -31,7 +31,7 @@ struct ram {
 	_Atomic uint64_t written_pages;
 	uint64_t limit; /* of them */
 	bool lost;      /* what is not written is not to be had */
-	bool shown;     /* views show BASE itself, see faults_before_zeros */
+	bool shown;     /* views show BASE itself, see may_be_shown */
 	bool cloned;    /* FD is a private copy: the copy-on-write is its filesystem's */
 	_Atomic bool unsaved;       /* cloned: was written since the last save began */
 	_Atomic bool saving;        /* cloned: and before that, if it has not ended */
@@ -128,6 +128,15 @@ static bool faults_before_zeros(int fd)
 							    st.f_type == TMPFS_MAGIC));
 }
 
+/*
+ * Whether views of RAM at OFFSET of FD may show the mapping: settle_last_page needs RAM's
+ * pages to be the mapping's.  In a bare file they may lie across those.
+ */
+static bool may_be_shown(int fd, uint64_t offset)
+{
+	return offset % RAM_PAGE == 0 && sysconf(_SC_PAGESIZE) == RAM_PAGE && faults_before_zeros(fd);
+}
+
 /* Memory of our own for what is the guest's: guests keep secrets there, no core file may. */
 static void *map_memory(size_t size)
 {
@@ -159,7 +168,7 @@ int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct r
 	if (err)
 		goto fail;
 	r->base = p;
-	r->shown = faults_before_zeros(fd);
+	r->shown = may_be_shown(fd, offset);
 	r->top = map_memory(size);
 	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
 	if (!r->top || !r->written) {
@@ -341,7 +350,7 @@ int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct
 	r->base = p;
 	r->offset = offset;
 	r->lost = false;
-	r->shown = faults_before_zeros(fd);
+	r->shown = may_be_shown(fd, offset);
 	return 0;
 }
 

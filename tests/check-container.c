@@ -1644,7 +1644,7 @@ START_TEST(sets_that_change_something)
 	struct bytes b = full_bytes();
 	struct container *c = decode_good(b.at, b.size);
 	struct value four = { (const uint8_t *)"\4", 1 }, five = { (const uint8_t *)"\5", 1 };
-	struct value data = { (const uint8_t *)"/data", 5 };
+	struct value data = { (const uint8_t *)"/data", 5 }, longer = { (const uint8_t *)"/data1", 6 };
 	struct value port = { (const uint8_t *)"\x92\x1f\0", 4 }, other = { (const uint8_t *)"\x92\x1f\1", 4 };
 	struct edits edits = { 0 };
 
@@ -1662,6 +1662,11 @@ START_TEST(sets_that_change_something)
 	add_edit(&edits, c, find(c, "listeners/2/inet_port"), &other, 1);
 	ck_assert(edits_are_change(&edits, c));
 	add_edit(&edits, c, find(c, "listeners/2/inet_port"), &port, 1);
+	ck_assert(!edits_are_change(&edits, c));
+	/* And one that only adds to what was there. */
+	add_edit(&edits, c, find(c, "devices/2/backing/mount"), &longer, 1);
+	ck_assert(edits_are_change(&edits, c));
+	add_edit(&edits, c, find(c, "devices/2/backing/mount"), &data, 1);
 	ck_assert(!edits_are_change(&edits, c));
 	ck_assert_uint_eq(edits.count, 3);
 	check_encoding(c, &edits, b.at, b.size);

@@ -612,6 +612,61 @@ START_TEST(what_is_refused)
 }
 END_TEST
 
+static void check_reason(json_object *top, const char *text)
+{
+	struct buffer out = { 0 };
+	struct error e = { 0 };
+
+	ck_assert_int_eq(json_to_container(&format_bare, top, &out, &e), -EINVAL);
+	ck_assert_str_eq(e.text, text);
+	buffer_free(&out);
+}
+
+/* Each reason, in full. */
+START_TEST(reasons)
+{
+	static const struct {
+		const char *at, *value, *text;
+	} rows[] = {
+		{ "num_cpus", "4.5", "num_cpus: must be a whole number" },
+		{ "num_cpus", "256", "num_cpus: is out of range" },
+		{ "num_cpus", NULL, "num_cpus: is missing" },
+		{ "com1", "[]", "com1: must be an object" },
+		{ "vcpu", "{}", "vcpu: must be an array" },
+		{ "intc/raw", "null", "intc.raw: must be a string of hexadecimal digits" },
+		{ "intc/raw", "\"0\"", "intc.raw: has an odd number of hexadecimal digits" },
+		{ "vcpu/0/raw", "\"0G\"",
+		  "vcpu[0].raw: has something else than the digits 0-9 and a-f" },
+		{ "tsi_token", "\"00\"", "tsi_token: has 1 bytes, not 32" },
+		{ "listeners/1/inet_port", "\"none\"",
+		  "listeners[1].inet_port: must be a whole number or null" },
+		{ "devices/1/kind", "1", "devices[1].kind: must be a string" },
+		{ "devices/1/kind", "\"disk\"", "devices[1].kind: is not one of the words for it" },
+		{ "devices/0/mmio/status", "\"0x100000000\"",
+		  "devices[0].mmio.status: is not a number \"0x...\" in its range" },
+		{ "devices/0/mmio/status", "\"0x0f\"",
+		  "devices[0].mmio.status: is not written as it is shown" },
+		{ "devices/0/backing", "[]", "devices[0].backing: must be an object" },
+		{ "devices/0/backing/type", NULL, "devices[0].backing.type: is missing" },
+		{ "devices/0/backing/type", "1", "devices[0].backing.type: must be a string" },
+		{ "devices/0/backing/type", "\"blk\"",
+		  "devices[0].backing.type: is not one of the words for it" },
+		{ "devices/1/backing/path", "\"\"",
+		  "devices[1].backing: has a member that is not known: \"path\"" },
+		{ "layout/format", "\"kvm\"", "layout.format: must be \"bare\"" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		json_object *top = full_json();
+
+		put(top, rows[i].at, rows[i].value);
+		check_reason(top, rows[i].text);
+		json_object_put(top);
+	}
+}
+END_TEST
+
 /* The word before a NUL is not the word. */
 START_TEST(a_type_with_nul_in_it)
 {
@@ -651,6 +706,7 @@ START_TEST(too_long)
 	add(&text, "\"", 2);
 	put(top, "devices/2/backing/mount", (char *)text.at);
 	check_refused(top, "devices[2].backing.mount");
+	check_reason(top, "devices[2].backing.mount: is longer than 65536 bytes");
 	json_object_put(top);
 
 	top = full_json();
@@ -659,6 +715,7 @@ START_TEST(too_long)
 	add(&text, "\"", 2);
 	put(top, "vcpu/1/raw", (char *)text.at);
 	check_refused(top, "vcpu[1].raw");
+	check_reason(top, "vcpu[1].raw: has 16777217 bytes, at most 16777216");
 	bytes_free(&text);
 	json_object_put(top);
 }
@@ -674,6 +731,7 @@ START_TEST(strings_that_are_not_utf8)
 	json_object_object_add(at(top, "devices/0/backing", NULL), "path",
 			       json_object_new_string_len("\xed\xa0\x80", 3));
 	check_refused(top, "devices[0].backing.path");
+	check_reason(top, "devices[0].backing.path: is not UTF-8");
 	json_object_put(top);
 }
 END_TEST
@@ -970,6 +1028,7 @@ int main(void)
 	tcase_add_test(t, members_may_come_in_any_order);
 	tcase_add_test(t, the_longest);
 	tcase_add_test(t, what_is_refused);
+	tcase_add_test(t, reasons);
 	tcase_add_test(t, a_type_with_nul_in_it);
 	tcase_add_test(t, tops_that_are_no_object);
 	tcase_add_test(t, too_long);

@@ -123,6 +123,8 @@ START_TEST(neighbours)
 	check_refused("SMSTSNP1", 8, EINVAL,
 		      "is a process snapshot (SMSTSNP1): there is no machine in it");
 	check_refused("SMSNAP0", 7, ERR_TRUNCATED, "is cut short: it ends after 7 bytes");
+	/* The zero that is missing is not read. */
+	check_refused("SMSNAP\x0a", 7, ERR_TRUNCATED, "is cut short: it ends after 7 bytes");
 	check_refused("SMSNAP", 6, ERR_TRUNCATED, "is cut short: it ends after 6 bytes");
 }
 END_TEST

@@ -140,6 +140,11 @@ START_TEST(empty_is_refused)
 }
 END_TEST
 
+static bool is_mapped(const uint8_t *at)
+{
+	return msync((void *)((uintptr_t)at / page * page), page, MS_ASYNC) == 0;
+}
+
 START_TEST(from_inside_of_a_page)
 {
 	int fd = make_file(3);
@@ -151,7 +156,12 @@ START_TEST(from_inside_of_a_page)
 	ck_assert_uint_eq(p[1], 2);
 	ck_assert_uint_eq(p[page], 2);
 	ck_assert_uint_eq(p[page + 1], 3);
+	ck_assert(is_mapped(p) && is_mapped(p + page + 1));
 	cow_unmap_ram(p, page + 2);
+	/* Pages that it has bytes of are three. */
+	ck_assert(!is_mapped(p));
+	ck_assert(!is_mapped(p + 1));
+	ck_assert(!is_mapped(p + page + 1));
 	check_refused(fd, page + 1, 2 * page, 3 * page, NULL);
 	close(fd);
 }
@@ -453,6 +463,13 @@ START_TEST(the_offset_of_a_header)
 		     "snapshot RAM region [18446744073709547520, 18446744073709551616) exceeds file length 12288");
 	check_header(449, 8193, 4096, 13000,
 		     "snapshot RAM region starts at 8193, not at a multiple of the page size 4096");
+	check_header(449, 10240, 4096, 16384,
+		     "snapshot RAM region starts at 10240, not at a multiple of the page size 4096");
+	/* The order of these rules. */
+	check_header(8194, 8193, 4096, 8192,
+		     "snapshot RAM region starts at 8193, inside the container, which ends at 8194");
+	check_header(449, 8193, 4096, 8192,
+		     "snapshot RAM region [8193, 12289) exceeds file length 8192");
 }
 END_TEST
 
