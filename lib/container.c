@@ -270,10 +270,10 @@ int container_find(const struct container *c, const char *path, struct node *out
 
 	while (*(path += strspn(path, "/"))) {
 		length = strcspn(path, "/");
-		if (length > NAME_MAX)
-			return -ENOENT;
 		if (!container_is_directory(c, n))
 			return -ENOTDIR;
+		if (length > NAME_MAX)
+			return -ENOENT;
 		memcpy(name, path, length);
 		name[length] = 0;
 		err = container_lookup(c, n, name, &n);
@@ -293,6 +293,8 @@ bool container_number(const struct container *c, const char *path, uint64_t *out
 	if (container_find(c, path, &n) || container_row(c, n)->kind != UINT)
 		return false;
 	v = container_value(c, n);
+	if (container_row(c, n)->words || text_is_none(container_row(c, n), &v))
+		return false;
 	*out = text_number(container_row(c, n), &v);
 	return true;
 }

@@ -200,7 +200,10 @@ static int edit(struct files *f, struct node n, const struct value *v, struct ti
 	struct edits edits = { 0 };
 	int err = edits_add(&edits, f->mount->container, n, v, when);
 
-	return err ? err : mount_edit(f->mount, &edits);
+	if (!err)
+		return mount_edit(f->mount, &edits);
+	edits_free(&edits); /* the room for it */
+	return err;
 }
 
 static int edit_text(struct files *f, struct node n, const struct buffer *text)

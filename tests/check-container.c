@@ -927,6 +927,8 @@ START_TEST(paths)
 	ck_assert_uint_eq(number, 1 << 30);
 	number = 7;
 	ck_assert(!container_number(c, "devices/0/backing/path", &number));
+	ck_assert(!container_number(c, "listeners/1/inet_port", &number));
+	ck_assert(!container_number(c, "devices/1/kind", &number));
 	ck_assert(!container_number(c, "layout/ram_offset", &number));
 	ck_assert(!container_number(c, "devices", &number));
 	ck_assert(!container_number(c, "devices/9/backing/size", &number));
