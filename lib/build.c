@@ -10,46 +10,24 @@
 #include <unistd.h>
 
 #include "io.h"
-#include "le.h"
 #include "save.h"
 
-/* What the head says is found by decoding it again, not by knowing where it is. */
-static int decode(const struct build_parts *p, struct container **out, struct error *e)
+/* Append the head of P to OUT, with RAM at RAM_OFFSET. */
+static int encode(const struct build_parts *p, uint64_t ram_offset, struct buffer *out)
 {
-	uint8_t *bytes = malloc(p->head->size + 1);
-	int err;
-
-	if (!bytes)
-		return error_set(e, ENOMEM, "out of memory");
-	memcpy(bytes, p->head->bytes, p->head->size);
-	err = container_decode(p->layout->head, bytes, p->head->size, 0, out, e);
-	if (err)
-		free(bytes);
-	return err;
-}
-
-/* Append the head C to OUT, with RAM_OFFSET in its header, if that has one. */
-static int encode(const struct container *c, uint64_t ram_offset, struct buffer *out)
-{
-	uint8_t bytes[8];
-	struct value v = { bytes, sizeof(bytes) };
 	struct edits edits = { 0 };
-	struct node n;
-	int err = 0;
+	int err = layout_place_ram(p->container, ram_offset, (struct timespec){ 0 }, &edits);
 
-	le_put(bytes, sizeof(bytes), ram_offset);
-	if (!container_find(c, "layout/ram_offset", &n))
-		err = edits_add(&edits, c, n, &v, (struct timespec){ 0 });
 	if (!err)
-		container_encode(c, &edits, out);
+		container_encode(p->container, &edits, out);
 	edits_free(&edits);
 	return out->failed ? -ENOMEM : err;
 }
 
-static int fill(int fd, const struct build_parts *p, const struct container *c)
+static int fill(int fd, const struct build_parts *p)
 {
-	uint64_t end = p->head_offset + p->head->size, at = p->ram_offset, size = end;
-	uint64_t mem_size = container_mem_size(c), step = p->layout->ram_step;
+	uint64_t end = p->head_offset + container_size(p->container), at = p->ram_offset, size = end;
+	uint64_t mem_size = container_mem_size(p->container), step = p->layout->ram_step;
 	struct buffer head = { 0 };
 	int err;
 
@@ -59,7 +37,7 @@ static int fill(int fd, const struct build_parts *p, const struct container *c)
 		return -EFBIG;
 	if (p->has_ram)
 		size = at + mem_size;
-	err = encode(c, at, &head);
+	err = encode(p, at, &head);
 	if (!err)
 		err = io_truncate(fd, size);
 	if (!err)
@@ -91,8 +69,8 @@ static int open_old(const char *path, mode_t *mode, struct error *e)
 	return fd;
 }
 
-static int write_new(const struct beside *b, const struct build_parts *parts,
-		     const struct container *c, mode_t mode, struct error *e)
+static int write_new(const struct beside *b, const struct build_parts *parts, mode_t mode,
+		     struct error *e)
 {
 	char name[NAME_MAX + 1];
 	int fd, err;
@@ -103,7 +81,7 @@ static int write_new(const struct beside *b, const struct build_parts *parts,
 	fd = beside_create(b, name, e);
 	if (fd < 0)
 		return fd;
-	err = fill(fd, parts, c);
+	err = fill(fd, parts);
 	if (!err && fchmod(fd, mode) < 0)
 		err = -errno;
 	if (!err)
@@ -126,26 +104,19 @@ int build_snapshot(const char *path, const struct build_parts *parts, struct err
 	/* What a link leads to is replaced, not the link. */
 	char *real = realpath(path, NULL);
 	struct beside b = { .folder = -1 };
-	struct container *c;
 	mode_t mode;
 	int old, err;
 
 	if (!real && errno != ENOENT)
 		return error_set(e, errno, "%s", strerror(errno));
-	err = decode(parts, &c, e);
-	if (err) {
-		free(real);
-		return err;
-	}
 	old = open_old(real ? real : path, &mode, e);
 	err = old < 0 && old != -ENOENT ? old : beside_open(real ? real : path, &b, e);
 	if (!err) {
-		err = write_new(&b, parts, c, mode, e);
+		err = write_new(&b, parts, mode, e);
 		beside_close(&b);
 	}
 	if (old >= 0)
 		close(old);
-	container_free(c);
 	free(real);
 	return err;
 }

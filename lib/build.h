@@ -9,7 +9,7 @@
 /* Offsets and sizes are bytes. */
 struct build_parts {
 	const struct layout *layout;
-	const struct buffer *head;
+	const struct container *container; /* of a head of the layout */
 	uint64_t head_offset;
 	bool has_ram;
 	uint64_t ram_offset; /* where the head leaves no room before it, RAM goes to the

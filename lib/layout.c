@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "io.h"
+#include "le.h"
 
 /* Every layout but bare begins with so many bytes of magic. */
 enum { MAGIC_SIZE = 8 };
@@ -33,6 +34,19 @@ const struct layout *layout_named(const char *name)
 		if (strcmp(layouts[i].name, name) == 0)
 			return &layouts[i];
 	return NULL;
+}
+
+int layout_place_ram(const struct container *c, uint64_t offset, struct timespec when,
+		     struct edits *edits)
+{
+	uint8_t bytes[8];
+	struct value v = { bytes, sizeof(bytes) };
+	struct node n;
+
+	if (container_find(c, LAYOUT_RAM_OFFSET, &n))
+		return 0;
+	le_put(bytes, sizeof(bytes), offset);
+	return edits_add(edits, c, n, &v, when);
 }
 
 /* The magic that a head of LAYOUT begins with, or null. */
@@ -73,7 +87,7 @@ int layout_detect(int fd, uint64_t file_size, bool bare, const struct layout **o
 {
 	static const char family[] = "SMSNAP", process[] = "SMSTSNP1";
 	const struct layout *last = &layouts[LAYOUTS - 1], *l;
-	uint8_t magic[MAGIC_SIZE + 1] = { 0 };
+	uint8_t magic[MAGIC_SIZE] = { 0 };
 	size_t n = file_size < sizeof(magic) ? file_size : sizeof(magic);
 	int err;
 

@@ -18,6 +18,16 @@ struct layout {
 	uint32_t ram_step;      /* and, where a new place is chosen for it, of so many */
 };
 
+/* The field of a header that says where RAM is, in the layouts that have one. */
+#define LAYOUT_RAM_OFFSET "layout/ram_offset"
+
+/*
+ * Add to EDITS that the header of C, if it says where RAM is, is to say OFFSET, as of WHEN: 0,
+ * also where it says nothing, or -ENOMEM.
+ */
+int layout_place_ram(const struct container *c, uint64_t offset, struct timespec when,
+		     struct edits *edits);
+
 /* The layouts, from I = 0 on; null after the last. */
 const struct layout *layout_number(unsigned i);
 

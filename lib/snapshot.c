@@ -12,7 +12,6 @@
 #include "io.h"
 #include "journal.h"
 #include "layout.h"
-#include "le.h"
 #include "locked.h"
 #include "save.h"
 
@@ -27,9 +26,6 @@ static const char *const names[] = { "restore.snap", "vm.snap", NULL };
 
 /* The container's first field. */
 static const char CONTAINER_FIRST[] = "num_cpus";
-
-/* The header's field that follows RAM. */
-static const char RAM_OFFSET[] = "layout/ram_offset";
 
 static const char unfinished[] = "a save of it is not finished; try again when it is";
 
@@ -193,7 +189,7 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 		.mem_size = container_mem_size(s->container),
 		.file_len = ram_len,
 	};
-	bool in_header = container_number(s->container, RAM_OFFSET, &q.ram_offset);
+	bool in_header = container_number(s->container, LAYOUT_RAM_OFFSET, &q.ram_offset);
 	bool has_ram;
 	uint64_t ram_offset;
 	int err;
@@ -461,17 +457,12 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 static int plan_parts(struct snapshot *s, struct edits *edits, struct buffer *head,
 		      struct parts *next)
 {
-	uint8_t bytes[8];
-	struct value v = { bytes, sizeof(bytes) };
-	struct node n;
 	int err = 0;
 
 	container_encode(s->container, edits, head);
 	*next = parts_next(&s->parts, head->size);
-	if (!head->failed && next->tail_offset != s->parts.tail_offset &&
-	    !container_find(s->container, RAM_OFFSET, &n)) {
-		le_put(bytes, sizeof(bytes), next->tail_offset);
-		err = edits_add(edits, s->container, n, &v, s->st.st_mtim);
+	if (!head->failed && next->tail_offset != s->parts.tail_offset) {
+		err = layout_place_ram(s->container, next->tail_offset, s->st.st_mtim, edits);
 		/* The number is as long as it was, so the parts stay where they are. */
 		head->size = 0;
 		if (!err)

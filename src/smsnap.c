@@ -175,8 +175,7 @@ static int take_offset(json_object *layout, const char *name, bool null_too, uin
 
 struct document {
 	struct build_parts parts;
-	struct buffer head;
-	uint64_t mem_size; /* as the head has it */
+	struct container *container; /* null until it is read */
 };
 
 /* The layout that the document TOP names. */
@@ -199,27 +198,23 @@ static int take_layout(json_object *top, json_object **out, struct document *d, 
 	return 0;
 }
 
-/* What the head D says of RAM: how much, and, if the document did not say, where. */
-static int read_head(struct document *d, bool offsets_taken, struct error *e)
+/* Take the head, and where the document did not say it, where RAM is. */
+static int take_head(json_object *top, struct document *d, bool offsets_taken, struct error *e)
 {
-	struct container *c;
-	uint8_t *bytes = malloc(d->head.size + 1);
-	int err;
+	struct buffer head = { 0 };
+	int err = json_to_container(d->parts.layout->head, top, &head, e);
 
-	if (!bytes)
-		return error_set(e, ENOMEM, "out of memory");
-	memcpy(bytes, d->head.bytes, d->head.size);
-	err = container_decode(d->parts.layout->head, bytes, d->head.size, 0, &c, e);
+	if (!err)
+		err = container_decode(d->parts.layout->head, head.bytes, head.size, 0, &d->container, e);
 	if (err) {
-		free(bytes);
+		buffer_free(&head);
 		return err;
 	}
-	d->mem_size = container_mem_size(c);
+	d->parts.container = d->container; /* which has the bytes of HEAD */
 	if (!offsets_taken) {
-		container_number(c, "layout/ram_offset", &d->parts.ram_offset);
+		container_number(d->container, LAYOUT_RAM_OFFSET, &d->parts.ram_offset);
 		d->parts.has_ram = true;
 	}
-	container_free(c);
 	return 0;
 }
 
@@ -235,9 +230,7 @@ static int take_document(json_object *top, struct document *d, struct error *e)
 			err = take_offset(layout, RAM_OFFSET, true, &d->parts.ram_offset,
 					  &d->parts.has_ram, e);
 	}
-	if (!err)
-		err = json_to_container(d->parts.layout->head, top, &d->head, e);
-	return err ? err : read_head(d, offsets, e);
+	return err ? err : take_head(top, d, offsets, e);
 }
 
 static int read_document(const char *path, struct document *d, struct error *e)
@@ -264,16 +257,17 @@ static int read_document(const char *path, struct document *d, struct error *e)
 /* Open RAM, which must be just as long as the document D says. */
 static int open_ram(const char *path, const struct document *d, struct error *e)
 {
+	uint64_t mem_size = container_mem_size(d->container);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st = { 0 };
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == d->mem_size)
+	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == mem_size)
 		return fd;
-	if (fd < 0 || (uint64_t)st.st_size == d->mem_size)
+	if (fd < 0 || (uint64_t)st.st_size == mem_size)
 		error_set(e, errno, "ram %s: %s", path, strerror(errno));
 	else
 		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
-			  (uint64_t)st.st_size, d->mem_size);
+			  (uint64_t)st.st_size, mem_size);
 	if (fd >= 0)
 		close(fd);
 	return -e->code;
@@ -291,14 +285,13 @@ static int build(const char *path, const struct arguments *a)
 		err = d.parts.ram_fd < 0 ? d.parts.ram_fd : 0;
 	}
 	if (!err) {
-		d.parts.head = &d.head;
 		err = build_snapshot(a->output, &d.parts, &e);
 		if (err)
 			error_prefix(&e, -err, "%s", a->output);
 	}
 	if (d.parts.ram_fd >= 0)
 		close(d.parts.ram_fd);
-	buffer_free(&d.head);
+	container_free(d.container);
 	return err ? complain(WRONG_INPUT, e.text) : 0;
 }
 
