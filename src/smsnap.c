@@ -215,6 +215,11 @@ static int take_head(json_object *top, struct document *d, bool offsets_taken, s
 		container_number(d->container, LAYOUT_RAM_OFFSET, &d->parts.ram_offset);
 		d->parts.has_ram = true;
 	}
+	/* No file has such places. */
+	if (d->parts.has_ram && d->parts.ram_offset > INT64_MAX)
+		return error_set(e, EINVAL, "%s.%s: is out of range", LAYOUT, RAM_OFFSET);
+	if (d->parts.has_ram && container_mem_size(d->container) > INT64_MAX)
+		return error_set(e, EINVAL, "mem_size: is out of range");
 	return 0;
 }
 

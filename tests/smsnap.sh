@@ -183,6 +183,8 @@ wrong layout.ram_offset 'd["layout"]["ram_offset"] = 1 << 63'
 wrong layout.ram_offset 'd["layout"] = {"format": "kvm"}'
 wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": "0x1000"}'
 wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": None}'
+wrong layout.ram_offset 'd["layout"] = {"format": "kvm", "ram_offset": 1 << 63}'
+wrong mem_size 'd["layout"] = {"format": "kvm", "ram_offset": 8192}; d["mem_size"] = 1 << 63'
 wrong layout.version 'd["layout"] = {"format": "hvf", "version": 12, "ram_gpa": "0x0", "ram_offset": 0}'
 wrong layout.ram_gpa 'd["layout"] = {"format": "hvf", "version": 11, "ram_gpa": 0, "ram_offset": 0}'
 
