@@ -774,7 +774,10 @@ static void report(const char *text)
 /* The mount of the snapshot in a file, which has the container alone. */
 static void save_to_file(struct world *w, enum save_policy policy)
 {
-	const struct snapshot_options options = { .access = SNAPSHOT_EDIT };
+	/* Said, for a container may begin as another layout's magic does. */
+	const struct snapshot_options options = {
+		.access = SNAPSHOT_EDIT, .region = { .container_offset_given = true }
+	};
 	struct error e;
 
 	fuzz_write_file("snap", w->original.bytes, w->original.size);
