@@ -53,6 +53,25 @@ int io_write(int fd, const void *from, size_t n, uint64_t offset)
 	return 0;
 }
 
+static bool is_unsupported(int code)
+{
+	return code == EOPNOTSUPP || code == EXDEV || code == EINVAL || code == ENOTTY ||
+	       code == ENOSYS;
+}
+
+int io_clone(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n)
+{
+	struct file_clone_range range = {
+		.src_fd = from, .src_offset = from_offset, .src_length = n,
+		.dest_offset = to_offset
+	};
+
+	while (ioctl(to, FICLONERANGE, &range) < 0)
+		if (errno != EINTR)
+			return is_unsupported(errno) ? -EOPNOTSUPP : -errno;
+	return 0;
+}
+
 int io_truncate(int fd, uint64_t size)
 {
 	while (ftruncate(fd, (off_t)size) < 0)

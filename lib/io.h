@@ -22,6 +22,12 @@ int io_sync(int fd);
  */
 int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 
+/*
+ * Have TO share N bytes of FROM, both offsets in whole blocks.  -EOPNOTSUPP if the
+ * filesystem has no such thing, or not for these.
+ */
+int io_clone(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
+
 /* Write N zero bytes. */
 int io_zero(int fd, uint64_t offset, uint64_t n);
 

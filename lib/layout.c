@@ -11,7 +11,7 @@ enum { MAGIC_SIZE = 8 };
 
 /* In this order; the last, which has no magic, is what is left. */
 static const struct layout layouts[] = {
-	{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset,
+	{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset, .is_base = true,
 	  .ram_multiple = 4096, .ram_step = 4096 },
 	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
 	  .ram_multiple = 4096, .ram_step = 16384 },

@@ -13,6 +13,7 @@ struct layout {
 	const char *name;
 	const struct field *head;
 	region_finder *find_ram;
+	bool is_base;           /* a differential snapshot may differ from one */
 	bool offsets_given;     /* the user may say where container and RAM are */
 	uint32_t ram_multiple;  /* RAM's offset is one of so many bytes */
 	uint32_t ram_step;      /* and, where a new place is chosen for it, of so many */

@@ -2,37 +2,30 @@
 #include "ram.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <linux/magic.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "guard.h"
 #include "io.h"
-#include "region.h"
 
 /* Copies are made in memory that is kept: to get it anew takes longer than to copy. */
 enum { SPARE_SIZE = 1 << 20, SPARES = 4 };
 
 struct ram {
-	int fd;          /* our own */
-	uint64_t offset; /* in the file */
 	uint64_t size;
-	uint8_t *base;           /* the file's bytes */
-	uint8_t *top;            /* ours, valid where written says so */
+	struct ram_source *source; /* the bytes of what was not written */
+	struct ram_source *diff;   /* SOURCE, or what a clone was made of, where that is a diff's */
+	uint8_t *top;              /* ours, valid where written says so */
 	_Atomic uint64_t *written; /* a bit for each page */
 	_Atomic uint64_t written_pages;
 	uint64_t limit; /* of them */
-	bool lost;      /* what is not written is not to be had */
-	bool shown;     /* views show BASE itself, see may_be_shown */
-	bool cloned;    /* FD is a private copy: the copy-on-write is its filesystem's */
+	int clone;      /* a private copy, which SOURCE is of: the copy-on-write is its
+	                   filesystem's; -1: there is none */
 	_Atomic bool unsaved;       /* cloned: was written since the last save began */
 	_Atomic bool saving;        /* cloned: and before that, if it has not ended */
 	_Atomic int64_t written_at; /* nanoseconds since the epoch; 0: never */
@@ -41,8 +34,13 @@ struct ram {
 	pthread_mutex_t sparing; /* while one is taken or put back */
 	pthread_mutex_t copy_up; /* while a page becomes ours */
 	pthread_rwlock_t writes; /* read-locked by writes */
-	pthread_rwlock_t moves;  /* read-locked by all that looks at BASE or OFFSET */
+	pthread_rwlock_t moves;  /* read-locked by all that looks at SOURCE */
 };
+
+static bool is_cloned(const struct ram *r)
+{
+	return r->clone >= 0;
+}
 
 static uint64_t page_count(const struct ram *r)
 {
@@ -107,34 +105,12 @@ static void notice_writes(struct ram *r)
 {
 	struct stat st;
 
-	if (!r->cloned || fstat(r->fd, &st) < 0 || nanoseconds(st.st_mtim) == 0)
+	if (!is_cloned(r) || fstat(r->clone, &st) < 0 || nanoseconds(st.st_mtim) == 0)
 		return;
 	r->unsaved = true;
 	r->written_at = nanoseconds(st.st_mtim);
 	/* Should this fail, it is noticed again: a save more than needed, no less. */
-	futimens(r->fd, NOTICED);
-}
-
-/*
- * When a file is cut short, the rest of the page that it is cut in turns to zeros, and the
- * pages after that one are gone from its mappings.  Whether the zeros come last, as on these:
- * XFS, for one, writes them to the disk first, and the pages after them are seen meanwhile.
- */
-static bool faults_before_zeros(int fd)
-{
-	struct statfs st;
-
-	return io_is_ext4(fd) || (fstatfs(fd, &st) == 0 && (st.f_type == BTRFS_SUPER_MAGIC ||
-							    st.f_type == TMPFS_MAGIC));
-}
-
-/*
- * Whether views of RAM at OFFSET of FD may show the mapping: settle_last_page needs RAM's
- * pages to be the mapping's.  In a bare file they may lie across those.
- */
-static bool may_be_shown(int fd, uint64_t offset)
-{
-	return offset % RAM_PAGE == 0 && sysconf(_SC_PAGESIZE) == RAM_PAGE && faults_before_zeros(fd);
+	futimens(r->clone, NOTICED);
 }
 
 /* Memory of our own for what is the guest's: guests keep secrets there, no core file may. */
@@ -153,46 +129,35 @@ static void *map_memory(size_t size)
 int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
 	     struct error *e)
 {
-	struct ram *r = calloc(1, sizeof(*r));
-	void *p;
-	int err;
+	struct ram_source *source;
+	int err = source_open(fd, offset, size, file_len, &source, e);
 
-	if (!r)
+	return err ? err : ram_open_over(source, size, out, e);
+}
+
+int ram_open_over(struct ram_source *source, uint64_t size, struct ram **out, struct error *e)
+{
+	struct ram *r = calloc(1, sizeof(*r));
+
+	if (!r) {
+		source_close(source);
 		return error_set(e, ENOMEM, "out of memory");
-	*r = (struct ram){ .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .offset = offset, .size = size };
-	if (r->fd < 0) {
-		err = error_set(e, errno, "cannot open the RAM's file again: %s", strerror(errno));
-		goto fail;
 	}
-	err = cow_map_ram(fd, offset, size, file_len, MAP_NORESERVE, &p, e);
-	if (err)
-		goto fail;
-	r->base = p;
-	r->shown = may_be_shown(fd, offset);
-	r->top = map_memory(size);
-	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
-	if (!r->top || !r->written) {
-		err = error_set(e, ENOMEM, "%llu bytes of RAM cannot be mapped twice: %s",
-				(unsigned long long)size, strerror(ENOMEM));
-		goto fail;
-	}
+	*r = (struct ram){ .size = size, .source = source, .clone = -1, .limit = UINT64_MAX };
+	r->diff = source_list(source) ? source : NULL;
 	pthread_mutex_init(&r->sparing, NULL);
 	pthread_mutex_init(&r->copy_up, NULL);
 	init_lock(&r->writes);
 	init_lock(&r->moves);
-	r->limit = UINT64_MAX;
+	r->top = map_memory(size);
+	r->written = calloc(page_count(r) / 64 + 1, sizeof(*r->written));
+	if (!r->top || !r->written) {
+		ram_close(r);
+		return error_set(e, ENOMEM, "%llu bytes of RAM cannot be mapped twice: %s",
+				 (unsigned long long)size, strerror(ENOMEM));
+	}
 	*out = r;
 	return 0;
-fail:
-	if (r->fd >= 0)
-		close(r->fd);
-	if (r->base)
-		cow_unmap_ram(r->base, size);
-	if (r->top)
-		munmap(r->top, size);
-	free(r->written);
-	free(r);
-	return err;
 }
 
 void ram_close(struct ram *r)
@@ -205,53 +170,33 @@ void ram_close(struct ram *r)
 	pthread_mutex_destroy(&r->copy_up);
 	pthread_rwlock_destroy(&r->writes);
 	pthread_rwlock_destroy(&r->moves);
-	close(r->fd);
-	cow_unmap_ram(r->base, r->size);
-	munmap(r->top, r->size);
+	if (r->diff != r->source)
+		source_close(r->diff);
+	source_close(r->source);
+	if (r->top)
+		munmap(r->top, r->size);
 	free(r->written);
 	free(r);
-}
-
-static bool is_unsupported(int code)
-{
-	return code == EOPNOTSUPP || code == EXDEV || code == EINVAL || code == ENOTTY ||
-	       code == ENOSYS;
-}
-
-static int clone_range(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t size)
-{
-	struct file_clone_range range = {
-		.src_fd = from, .src_offset = from_offset, .src_length = size,
-		.dest_offset = to_offset
-	};
-
-	while (ioctl(to, FICLONERANGE, &range) < 0)
-		if (errno != EINTR)
-			return is_unsupported(errno) ? -EOPNOTSUPP : -errno;
-	return 0;
 }
 
 /* With all held. */
 static int become_clone(struct ram *r, int fd, struct error *e)
 {
-	void *p;
-	int err;
+	struct ram_source *shared;
+	int err = source_clone(r->source, fd);
 
-	err = clone_range(r->fd, r->offset, fd, 0, r->size);
 	if (err)
 		return error_set(e, -err, "cannot clone RAM: %s", strerror(-err));
 	if (futimens(fd, NOTICED) < 0)
 		return error_set(e, errno, "cannot set a time: %s", strerror(errno));
-	p = mmap(NULL, r->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, 0);
-	if (p == MAP_FAILED)
-		return error_set(e, errno, "cannot map the clone of RAM: %s", strerror(errno));
-	madvise(p, r->size, MADV_DONTDUMP);
-	cow_unmap_ram(r->base, r->size);
-	close(r->fd);
-	r->base = p;
-	r->fd = fd;
-	r->offset = 0;
-	r->cloned = true;
+	err = source_open_shared(fd, r->size, &shared, e);
+	if (err)
+		return err;
+	/* What is saved of a diff is compared with its base once more. */
+	if (!r->diff)
+		source_close(r->source);
+	r->source = shared;
+	r->clone = fd;
 	return 0;
 }
 
@@ -261,7 +206,7 @@ int ram_clone(struct ram *r, int fd, struct error *e)
 
 	ram_hold_writes(r);
 	ram_hold(r);
-	if (r->cloned || r->written_pages || r->lost)
+	if (is_cloned(r) || r->written_pages || source_is_lost(r->source))
 		err = error_set(e, EBUSY, "RAM is in use already");
 	else
 		err = become_clone(r, fd, e);
@@ -272,16 +217,16 @@ int ram_clone(struct ram *r, int fd, struct error *e)
 
 int ram_clone_fd(const struct ram *r)
 {
-	return r->cloned ? r->fd : -1;
+	return r->clone;
 }
 
 int ram_keep_size(struct ram *r)
 {
 	struct stat st;
 
-	if (!r->cloned || fstat(r->fd, &st) < 0 || (uint64_t)st.st_size <= r->size)
+	if (!is_cloned(r) || fstat(r->clone, &st) < 0 || (uint64_t)st.st_size <= r->size)
 		return 0;
-	io_truncate(r->fd, r->size);
+	io_truncate(r->clone, r->size);
 	return -EPERM;
 }
 
@@ -289,13 +234,13 @@ int ram_clone_to(struct ram *r, int fd, uint64_t offset)
 {
 	int err, sync_err;
 
-	if (!r->cloned)
+	if (!is_cloned(r))
 		return -EOPNOTSUPP;
-	err = clone_range(r->fd, 0, fd, offset, r->size);
+	err = io_clone(r->clone, 0, fd, offset, r->size);
 	if (err != -EOPNOTSUPP)
 		return err;
 	/* A page that is mapped tells of the next store only once it is clean, as cloning makes it. */
-	sync_err = io_sync(r->fd);
+	sync_err = io_sync(r->clone);
 	return sync_err ? sync_err : err;
 }
 
@@ -326,32 +271,28 @@ void ram_resume(struct ram *r)
 	pthread_rwlock_unlock(&r->moves);
 }
 
+/* What is in the snapshot's file; null if that has been cloned. */
+static struct ram_source *source_in_file(const struct ram *r)
+{
+	return r->diff ? r->diff : is_cloned(r) ? NULL : r->source;
+}
+
 void ram_lose(struct ram *r)
 {
-	r->lost = !r->cloned;
+	if (source_in_file(r))
+		source_lose(source_in_file(r));
 }
 
 int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e)
 {
-	void *p;
-	int err;
+	struct ram_source *source = source_in_file(r);
 
-	if (r->cloned)
-		return 0;
-	err = cow_map_ram(fd, offset, r->size, file_len, MAP_NORESERVE, &p, e);
-	if (err)
-		return err;
-	if (dup3(fd, r->fd, O_CLOEXEC) < 0) {
-		err = errno;
-		cow_unmap_ram(p, r->size);
-		return error_set(e, err, "cannot open the RAM's file again: %s", strerror(err));
-	}
-	cow_unmap_ram(r->base, r->size);
-	r->base = p;
-	r->offset = offset;
-	r->lost = false;
-	r->shown = may_be_shown(fd, offset);
-	return 0;
+	return source ? source_move(source, fd, offset, file_len, e) : 0;
+}
+
+struct ram_source *ram_diff(const struct ram *r)
+{
+	return r->diff;
 }
 
 void ram_set_limit(struct ram *r, uint64_t bytes)
@@ -364,36 +305,23 @@ uint64_t ram_size(const struct ram *r)
 	return r->size;
 }
 
-/*
- * Whether the file still has the byte before END.  When it is cut short inside of a page,
- * the rest of that page stays mapped and turns to zeros: what was copied from the mapping is
- * the file's if this is so AFTERWARDS.  It is a read, not a look at the size, for some
- * filesystems (XFS) zero the rest first, and let reads wait until the size is told as well.
- */
-static bool file_reaches(const struct ram *r, uint64_t end)
-{
-	uint8_t last;
-
-	return io_read(r->fd, &last, 1, r->offset + end - 1) == 0;
-}
-
 static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 {
-	uint64_t end = offset + n, from_file = 0;
+	struct copied copied = { 0 };
+	uint64_t end = offset + n;
 	uint8_t *out = to;
 
 	while (offset < end) {
 		bool ours = is_written(r, offset / RAM_PAGE);
 		size_t take = run_end(r, offset, end, ours) - offset;
 
-		if ((r->lost && !ours) || !guard_copy(out, (ours ? r->top : r->base) + offset, take))
+		if (ours ? !guard_copy(out, r->top + offset, take)
+			 : !source_copy(r->source, out, take, offset, &copied))
 			return -EIO;
 		out += take;
 		offset += take;
-		if (!ours)
-			from_file = offset;
 	}
-	return from_file == 0 || file_reaches(r, from_file) ? 0 : -EIO;
+	return source_holds(r->source, &copied) ? 0 : -EIO;
 }
 
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
@@ -407,6 +335,7 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
 }
 
 struct view {
+	const uint8_t *mapping; /* of the file, source_shown */
 	struct iovec *pieces;
 	int count;
 	int last_of_file; /* the last piece that is in the file's mapping, or -1 */
@@ -416,23 +345,25 @@ struct view {
 
 /*
  * Who looks at the pieces does so later, and nobody can ask the file after that.  But where
- * SHOWN is true the pages after one that the file is cut in are gone before its rest is
+ * the mapping may be shown the pages after one that the file is cut in are gone before its rest is
  * zeros, so a fault in the last page tells of a cut in any before it that was seen sooner.
  * Of the last page itself the first byte is left in the mapping, for it is right or a
  * fault, and the rest is copied and asked for now.
  */
-static int settle_last_page(const struct ram *r, struct view *v)
+static int settle_last_page(struct ram *r, struct view *v)
 {
 	struct iovec *piece = &v->pieces[v->last_of_file];
 	const uint8_t *start = piece->iov_base, *end = start + piece->iov_len;
 	const uint8_t *page = end - 1 - (uintptr_t)(end - 1) % v->page_size;
 	const uint8_t *from = page < start ? start : page;
+	struct copied copied = { 0 };
 	size_t n;
 
 	if (v->last_of_file > 0 || page > start)
 		from++;
 	n = (size_t)(end - from);
-	if (!guard_copy(v->copy, from, n) || !file_reaches(r, (uint64_t)(end - r->base)))
+	copied.region_end = (uint64_t)(end - v->mapping);
+	if (!guard_copy(v->copy, from, n) || !source_holds(r->source, &copied))
 		return -EIO;
 	if (from == start) {
 		piece->iov_base = v->copy;
@@ -453,7 +384,7 @@ static size_t add_piece(const struct ram *r, struct view *v, uint64_t offset, ui
 
 	if (!ours)
 		v->last_of_file = v->count;
-	v->pieces[v->count++] = (struct iovec){ (ours ? r->top : r->base) + offset, size };
+	v->pieces[v->count++] = (struct iovec){ (uint8_t *)(ours ? r->top : v->mapping) + offset, size };
 	return size;
 }
 
@@ -499,9 +430,11 @@ static int view_copy(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, v
 	return err;
 }
 
-static int view_mapping(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
+static int view_mapping(struct ram *r, const uint8_t *mapping, size_t n, uint64_t offset,
+			ram_viewer *fn, void *ctx)
 {
-	struct view v = { .last_of_file = -1, .page_size = (size_t)sysconf(_SC_PAGESIZE) };
+	struct view v = { .mapping = mapping, .last_of_file = -1,
+			  .page_size = (size_t)sysconf(_SC_PAGESIZE) };
 	size_t most = n / RAM_PAGE + 3;
 	uint64_t end = offset + n;
 	int err = 0;
@@ -513,7 +446,7 @@ static int view_mapping(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn
 	while (offset < end)
 		offset += add_piece(r, &v, offset, end);
 	if (v.last_of_file >= 0)
-		err = r->lost ? -EIO : settle_last_page(r, &v);
+		err = settle_last_page(r, &v);
 	if (!err)
 		fn(ctx, v.pieces, v.count);
 	free(v.pieces);
@@ -522,10 +455,12 @@ static int view_mapping(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn
 
 int ram_view(struct ram *r, size_t n, uint64_t offset, ram_viewer *fn, void *ctx)
 {
+	const uint8_t *mapping;
 	int err;
 
 	pthread_rwlock_rdlock(&r->moves);
-	err = (r->shown ? view_mapping : view_copy)(r, n, offset, fn, ctx);
+	mapping = source_shown(r->source);
+	err = mapping ? view_mapping(r, mapping, n, offset, fn, ctx) : view_copy(r, n, offset, fn, ctx);
 	pthread_rwlock_unlock(&r->moves);
 	return err;
 }
@@ -535,6 +470,7 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 {
 	uint64_t at = page * RAM_PAGE;
 	size_t size = r->size - at < RAM_PAGE ? r->size - at : RAM_PAGE;
+	struct copied copied = { 0 };
 	bool ok = true;
 
 	pthread_mutex_lock(&r->copy_up);
@@ -543,8 +479,8 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 		return -ENOSPC;
 	}
 	if (!is_written(r, page) && n < size)
-		ok = !r->lost && guard_copy(r->top + at, r->base + at, size) &&
-		     file_reaches(r, at + size);
+		ok = source_copy(r->source, r->top + at, size, at, &copied) &&
+		     source_holds(r->source, &copied);
 	ok = ok && guard_copy(r->top + at + from, data, n);
 	if (ok && !is_written(r, page)) {
 		atomic_fetch_or(&r->written[page / 64], UINT64_C(1) << page % 64);
@@ -562,8 +498,8 @@ int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset)
 
 	pthread_rwlock_rdlock(&r->writes);
 	pthread_rwlock_rdlock(&r->moves);
-	if (r->cloned) {
-		err = io_write(r->fd, data, n, offset);
+	if (is_cloned(r)) {
+		err = io_write(r->clone, data, n, offset);
 		n = 0;
 	}
 	while (n > 0 && !err) {
@@ -601,7 +537,7 @@ static bool next_written(const struct ram *r, uint64_t *offset, uint64_t *size)
 
 bool ram_next_written(struct ram *r, uint64_t *offset, uint64_t *size)
 {
-	if (!r->cloned)
+	if (!is_cloned(r))
 		return next_written(r, offset, size);
 	notice_writes(r);
 	if (!(r->unsaved || r->saving) || *offset >= r->size)
@@ -632,51 +568,15 @@ bool ram_mtime(struct ram *r, struct timespec *when)
 	return at != 0;
 }
 
-/* Where RAM ends in the file, in the RAM's offsets: sooner if the file was cut. */
-static uint64_t file_end(const struct ram *r)
-{
-	struct stat st;
-
-	if (fstat(r->fd, &st) < 0 || (uint64_t)st.st_size >= r->offset + r->size)
-		return r->size;
-	return (uint64_t)st.st_size > r->offset ? (uint64_t)st.st_size - r->offset : 0;
-}
-
-/*
- * lseek in the file, in the RAM's offsets; the end of the RAM where there is no more.
- * What the file has lost is data: who reads it is to be told, not to leave it out.
- */
-static uint64_t file_seek(const struct ram *r, uint64_t offset, int whence)
-{
-	off_t at = lseek(r->fd, (off_t)(r->offset + offset), whence);
-	int code = errno;
-	uint64_t end = file_end(r);
-
-	if (whence == SEEK_DATA && at < 0)
-		return code != ENXIO || r->lost || offset > end ? offset : end;
-	at -= (off_t)r->offset;
-	if (whence == SEEK_HOLE && (r->lost || at < 0 || (uint64_t)at >= end))
-		return r->size;
-	return (uint64_t)at < r->size ? (uint64_t)at : r->size;
-}
-
 uint64_t ram_stored(struct ram *r)
 {
 	uint64_t stored = r->written_pages * RAM_PAGE;
 	struct stat st;
-	uint64_t at;
 
-	if (r->cloned && fstat(r->fd, &st) == 0)
+	if (is_cloned(r) && fstat(r->clone, &st) == 0)
 		return (uint64_t)st.st_blocks * 512;
 	pthread_rwlock_rdlock(&r->moves);
-	at = file_seek(r, 0, SEEK_DATA);
-
-	while (at < r->size) {
-		uint64_t hole = file_seek(r, at, SEEK_HOLE);
-
-		stored += hole - at;
-		at = file_seek(r, hole, SEEK_DATA);
-	}
+	stored += source_stored(r->source);
 	pthread_rwlock_unlock(&r->moves);
 	return stored < r->size ? stored : r->size;
 }
@@ -688,7 +588,7 @@ static int64_t seek(const struct ram *r, uint64_t offset, int whence)
 	if (offset >= r->size)
 		return -ENXIO;
 	for (;;) {
-		data = file_seek(r, offset, SEEK_DATA);
+		data = source_seek(r->source, offset, SEEK_DATA);
 		written = offset;
 		if (!next_written(r, &written, &size))
 			written = r->size;
@@ -704,7 +604,7 @@ static int64_t seek(const struct ram *r, uint64_t offset, int whence)
 		if (written == offset)
 			offset = find_page(r, offset / RAM_PAGE, page_count(r), false) * RAM_PAGE;
 		else
-			offset = file_seek(r, offset, SEEK_HOLE);
+			offset = source_seek(r->source, offset, SEEK_HOLE);
 		if (offset >= r->size)
 			return (int64_t)r->size;
 	}

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The guest's RAM, copy-on-write: pages that were written live in memory of
- * our own, all others in the snapshot's file, which is mapped and never
- * written here.  Or all of it is a private file that shares the snapshot's
+ * our own, all others are its source's (ram_source.h), which is never written here.  Or all of it is a private file that shares the snapshot's
  * extents (ram_clone), and the filesystem does the copying.  Functions may run
  * side by side but where they say otherwise.
  */
@@ -16,7 +15,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "error.h"
+#include "ram_source.h"
 
 enum { RAM_PAGE = 4096 };
 
@@ -28,6 +27,9 @@ struct ram;
  */
 int ram_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len, struct ram **out,
 	     struct error *e);
+
+/* The same of what SOURCE has, SIZE bytes; it becomes the RAM's, or is closed on failure. */
+int ram_open_over(struct ram_source *source, uint64_t size, struct ram **out, struct error *e);
 
 /* Nothing else may run.  R may be null. */
 void ram_close(struct ram *r);
@@ -62,8 +64,8 @@ void ram_hold(struct ram *r);
 void ram_resume(struct ram *r);
 
 /*
- * The file's bytes are not what they were: what was not written here can't be
- * read, with -EIO, until ram_rebase.  While all is held.
+ * The snapshot's bytes are not what they were: what of RAM is there and was not written
+ * here can't be read, with -EIO, until ram_rebase.  While all is held.
  */
 void ram_lose(struct ram *r);
 
@@ -72,6 +74,12 @@ void ram_lose(struct ram *r);
  * ram_hold and ram_resume.  On failure all stays as it was.
  */
 int ram_rebase(struct ram *r, int fd, uint64_t offset, uint64_t file_len, struct error *e);
+
+/*
+ * What a diff's RAM is made of, also where it has been cloned; null if it is no diff's.  It is
+ * to be changed only while all is held.
+ */
+struct ram_source *ram_diff(const struct ram *r);
 
 uint64_t ram_size(const struct ram *r);
 

@@ -9,14 +9,12 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "head.h"
 #include "io.h"
 #include "journal.h"
 #include "layout.h"
 #include "locked.h"
 #include "save.h"
-
-/* The first try at reading a container reads so many bytes, the next ones more. */
-enum { FIRST_READ = 256 << 10 };
 
 /* So many containers that could not be saved may be beside a snapshot. */
 enum { RECOVERED_MAX = 100 };
@@ -48,33 +46,6 @@ struct snapshot {
 	struct container *container;
 	struct ram *ram;
 };
-
-/* The head, of which ROOT is the row, at OFFSET of FD: read as far as it turns out to go. */
-static int read_head(const struct field *root, int fd, uint64_t offset, uint64_t file_size,
-		     struct container **out, struct error *e)
-{
-	uint64_t left = offset < file_size ? file_size - offset : 0;
-	uint64_t n = left < FIRST_READ ? left : FIRST_READ;
-	uint8_t *bytes;
-	int err;
-
-	for (;; n = n < left / 4 ? n * 4 : left) {
-		bytes = malloc(n ? n : 1);
-		if (!bytes)
-			return error_set(e, ENOMEM, "out of memory");
-		err = io_read(fd, bytes, n, offset);
-		if (err) {
-			free(bytes);
-			return error_set(e, -err, "cannot read the container: %s", strerror(-err));
-		}
-		err = container_decode(root, bytes, n, offset, out, e);
-		if (!err)
-			return 0;
-		free(bytes);
-		if (err != -ERR_TRUNCATED || n == left)
-			return err;
-	}
-}
 
 /*
  * Have what is to be replaced by the first save locked, and no unfinished save of it
@@ -165,7 +136,7 @@ static int open_head(struct snapshot *s, const struct region_options *region, st
 		return error_set(e, EINVAL,
 				 "says itself where RAM is (layout %s): leave the ram_offset option out",
 				 s->layout->name);
-	err = read_head(s->layout->head, s->fd, region->container_offset, size, &s->container, e);
+	err = head_read(s->layout->head, s->fd, region->container_offset, size, &s->container, e);
 	if (err && s->layout->offsets_given && !region->container_offset_given)
 		return error_prefix(e, -err, "not a snapshot (no SMSNAP at its start), nor a bare container");
 	if (err)
