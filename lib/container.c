@@ -197,6 +197,8 @@ static void record_children(const struct container *c, struct node dir, uint64_t
 			continue;
 		if (is_view(child->row))
 			n.offset = dir.offset;
+		else if (child->row->at_end)
+			n.offset = c->size - child->row->size;
 		else if (i + 1 < p->children)
 			at = container_node_end(c, n.place, at);
 		if (i >= from && child->row->name && !fn(ctx, child->row->name, i, n))

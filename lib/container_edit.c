@@ -96,7 +96,9 @@ int edits_add(struct edits *e, const struct container *c, struct node n, const s
 		return -ENOMEM;
 	}
 	edit->offset = n.offset;
-	edit->old_size = container_node_end(c, n.place, n.offset) - n.offset;
+	edit->old_size = container_row(c, n)->at_end
+				 ? container_row(c, n)->size
+				 : container_node_end(c, n.place, n.offset) - n.offset;
 	edit->when = when;
 	value_encode(container_row(c, n), v, &edit->wire);
 	if (edit->wire.failed) {
@@ -196,11 +198,22 @@ void container_encode(const struct container *c, const struct edits *pending,
 	encode_range(c, 0, c->size, pending, &all);
 }
 
+/* Of the root's children with names the last is the container's last. */
+static bool note_last(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	(void)name;
+	(void)index;
+	*(struct node *)ctx = n;
+	return true;
+}
+
 void container_encode_from(const struct container *c, struct node first, struct buffer *out)
 {
 	struct window all = { .left = UINT64_MAX, .out = out };
+	struct node last = first;
 
-	encode_range(c, first.offset, c->size, NULL, &all);
+	container_children(c, container_root(), 0, note_last, &last);
+	encode_range(c, first.offset, container_node_end(c, last.place, last.offset), NULL, &all);
 }
 
 void container_raw(const struct container *c, struct node n, uint64_t offset, uint64_t size,

@@ -135,20 +135,40 @@ static const struct field container[] = {
 	{ .kind = END }
 };
 
-#define LAYOUT_NAME(word) \
-	static const char *const word##_word[] = { #word, NULL }; \
-	static const struct field word##_views[] = { \
-		{ WORD, "format", .access = RO, .words = word##_word, .doc = "how the file is laid out" }, \
-		{ .kind = END } \
-	}
+#define LAYOUT_FORMAT(word) \
+	{ WORD, "format", .access = RO, .words = (const char *const[]){ word, NULL }, .doc = "how the file is laid out" }
 
-LAYOUT_NAME(kvm);
-LAYOUT_NAME(hvf);
-LAYOUT_NAME(bare);
+static const struct field kvm_views[] = {
+	LAYOUT_FORMAT("kvm"),
+	{ .kind = END }
+};
+
+static const struct field kvm_diff_views[] = {
+	LAYOUT_FORMAT("kvm-diff"),
+	{ UINT, "changed_pages", 4, DEC, RO, .at_end = true, .doc = "pages that differ from the base's" },
+	{ .kind = END }
+};
+
+static const struct field hvf_views[] = {
+	LAYOUT_FORMAT("hvf"),
+	{ .kind = END }
+};
+
+static const struct field bare_views[] = {
+	LAYOUT_FORMAT("bare"),
+	{ .kind = END }
+};
 
 static const struct field kvm_header[] = {
 	{ MAGIC, .size = 8, .magic = "SMSNAP07" },
 	{ UINT, "ram_offset", 8, DEC, RO, .doc = "where RAM is in the file" },
+	{ .kind = END }
+};
+
+static const struct field kvm_diff_header[] = {
+	{ MAGIC, .size = 8, .magic = "SMSNAP7D" },
+	{ STRING, "base", FORMAT_STRING_MAX, .doc = "the snapshot that this one differs from" },
+	{ UINT, .size = 8 },
 	{ .kind = END }
 };
 
@@ -163,6 +183,14 @@ static const struct field hvf_header[] = {
 static const struct field kvm[] = {
 	{ RECORD, "layout", .of = kvm_header, .views = kvm_views },
 	{ RECORD, .of = container },
+	{ .kind = END }
+};
+
+/* The page list's count, which changed_pages shows, ends the head; its entries come after. */
+static const struct field kvm_diff[] = {
+	{ RECORD, "layout", .of = kvm_diff_header, .views = kvm_diff_views },
+	{ RECORD, .of = container },
+	{ UINT, .size = 4 },
 	{ .kind = END }
 };
 
@@ -181,5 +209,6 @@ static const struct field bare[] = {
 /* clang-format on */
 
 const struct field format_kvm = { RECORD, .of = kvm };
+const struct field format_kvm_diff = { RECORD, .of = kvm_diff };
 const struct field format_hvf = { RECORD, .of = hvf };
 const struct field format_bare = { RECORD, .of = bare };

@@ -59,6 +59,7 @@ struct field {
 	uint64_t none;      /* UINT: the value that is shown as the word none; 0: there
 	                       is no such value */
 	uint32_t shown;     /* UINT: of any other, its low so many bytes count; 0: all */
+	bool at_end;        /* UINT among views: it shows the last SIZE bytes of the head */
 	const char *magic;  /* MAGIC */
 	const char *const *words;    /* UINT, WORD: shown as a word, value by value; ends
 	                                with null, values past it are malformed */
@@ -75,7 +76,7 @@ struct choice {
 };
 
 /* The rows of whole heads, RECORDs, by layout: a header and the container. */
-extern const struct field format_kvm, format_hvf, format_bare;
+extern const struct field format_kvm, format_kvm_diff, format_hvf, format_bare;
 
 /* The numbers of the formats that are read: in KVM's and hvf's magic, and hvf's version. */
 enum { FORMAT_KVM_NUMBER = 7, FORMAT_HVF_MAGIC = 10, FORMAT_HVF_VERSION = 11 };

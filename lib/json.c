@@ -303,6 +303,7 @@ static void build_hidden(struct build *b, const struct field *row)
 static int build_members(struct build *b, const struct field *rows, json_object *o, size_t *found)
 {
 	json_object *member;
+	size_t size;
 	int err = 0;
 
 	for (; !err && rows && rows->kind != END; rows++) {
@@ -315,7 +316,11 @@ static int build_members(struct build *b, const struct field *rows, json_object 
 				enter(b, rows->name, 0);
 				return refuse(b, "is missing");
 			}
+			size = b->out->size;
 			err = build_in(b, rows->name, 0, rows, member);
+			/* What it counts is not in the document, and is counted when it is made. */
+			if (rows->at_end)
+				b->out->size = size;
 			++*found;
 		}
 	}

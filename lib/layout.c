@@ -13,6 +13,7 @@ enum { MAGIC_SIZE = 8 };
 static const struct layout layouts[] = {
 	{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset, .is_base = true,
 	  .ram_multiple = 4096, .ram_step = 4096 },
+	{ .name = "kvm-diff", .head = &format_kvm_diff, .is_diff = true },
 	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
 	  .ram_multiple = 4096, .ram_step = 16384 },
 	{ .name = "bare", .head = &format_bare, .find_ram = region_at_end, .offsets_given = true,
@@ -72,9 +73,6 @@ static int refuse_format(const uint8_t *magic, struct error *e)
 	if (tens > 9 || (ones > 9 && !diff))
 		return error_set(e, EINVAL, "is a snapshot of an unknown format: %.8s",
 				 (const char *)magic);
-	if (number == FORMAT_KVM_NUMBER && diff)
-		return error_set(e, EINVAL,
-				 "is a differential snapshot (kvm-diff), which is not read yet; mount the one that it differs from");
 	return error_set(e, EINVAL, "is a%s snapshot of the %s format %.8s, only %.6s%s is read here; %s",
 			 diff ? " differential" : "n ordinary",
 			 number < FORMAT_KVM_NUMBER ? "older" : "newer", (const char *)magic,

@@ -13,6 +13,8 @@ struct layout {
 	const char *name;
 	const struct field *head;
 	region_finder *find_ram;
+	bool is_diff;           /* RAM is a base's with listed pages over it: what follows
+	                           serves the others */
 	bool is_base;           /* a differential snapshot may differ from one */
 	bool offsets_given;     /* the user may say where container and RAM are */
 	uint32_t ram_multiple;  /* RAM's offset is one of so many bytes */
@@ -21,6 +23,10 @@ struct layout {
 
 /* The field of a header that says where RAM is, in the layouts that have one. */
 #define LAYOUT_RAM_OFFSET "layout/ram_offset"
+
+/* Of a diff: the path of its base, and how many pages it lists. */
+#define LAYOUT_BASE "layout/base"
+#define LAYOUT_CHANGED_PAGES "layout/changed_pages"
 
 /*
  * Add to EDITS that the header of C, if it says where RAM is, is to say OFFSET, as of WHEN: 0,

@@ -3,6 +3,17 @@
 
 #include <stdio.h>
 
+static void base_changed(void *ctx, const char *base)
+{
+	const struct mount *m = ctx;
+	char text[PATH_MAX + 128];
+
+	snprintf(text, sizeof(text),
+		 "base %s: has changed since the mount: what ram has of it can't be read any more; mount again",
+		 base);
+	m->report(text);
+}
+
 void mount_init(struct mount *m, struct snapshot *snapshot)
 {
 	pthread_rwlockattr_t attr;
@@ -10,6 +21,8 @@ void mount_init(struct mount *m, struct snapshot *snapshot)
 	m->snapshot = snapshot;
 	m->container = snapshot_container(snapshot);
 	m->ram = snapshot_ram(snapshot);
+	if (m->ram && ram_diff(m->ram))
+		source_watch(ram_diff(m->ram), base_changed, m);
 	pthread_mutex_init(&m->editing, NULL);
 	/* Readers that never end must not keep an edit waiting. */
 	pthread_rwlockattr_init(&attr);

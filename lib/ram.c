@@ -546,6 +546,26 @@ bool ram_next_written(struct ram *r, uint64_t *offset, uint64_t *size)
 	return true;
 }
 
+bool ram_next_changed(struct ram *r, uint64_t *offset, uint64_t *size)
+{
+	const struct page_list *list = source_list(r->source);
+	size_t i = page_list_find(list, *offset / RAM_PAGE);
+	uint64_t written = *offset, written_size, listed = page_list_page(list, i), end;
+	bool any = next_written(r, &written, &written_size);
+
+	if (listed > r->size / RAM_PAGE || (any && written <= listed * RAM_PAGE)) {
+		*offset = written;
+		*size = written_size;
+		return any;
+	}
+	for (end = listed + 1; page_list_page(list, ++i) == end; end++)
+		;
+	*offset = listed * RAM_PAGE;
+	/* What was written may begin among them. */
+	*size = (any && written < end * RAM_PAGE ? written : end * RAM_PAGE) - *offset;
+	return true;
+}
+
 void ram_clean(struct ram *r)
 {
 	uint64_t i;

@@ -116,6 +116,12 @@ int ram_write(struct ram *r, const void *from, size_t n, uint64_t offset);
 bool ram_next_written(struct ram *r, uint64_t *offset, uint64_t *size);
 
 /*
+ * Likewise the first run of pages that a diff lists or that were written.  R is a diff's, and
+ * not cloned.
+ */
+bool ram_next_changed(struct ram *r, uint64_t *offset, uint64_t *size);
+
+/*
  * Make the RAM's bytes those of FD at OFFSET by sharing the clone's extents.
  * -EOPNOTSUPP if there is no clone or that can't be done; nothing has changed then.
  */

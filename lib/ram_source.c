@@ -26,8 +26,8 @@ struct ram_source {
 	uint8_t *map;    /* the region; null if there is none */
 	bool shown;      /* see source_shown */
 	bool lost;       /* what is in the snapshot's file is not to be had */
-	struct page_list *list; /* a diff's; then the region is its base's */
-	struct diff_base base;
+	struct page_list *list; /* over it, or null */
+	struct diff_base base;  /* the region's file, if it is a base */
 	_Atomic bool changed; /* the base */
 	void (*watcher)(void *ctx, const char *base);
 	void *watcher_ctx;
@@ -95,7 +95,7 @@ int source_open_diff(struct diff_base *base, struct page_list *list, uint64_t si
 		s = calloc(1, sizeof(*s));
 		if (!s)
 			return error_set(e, ENOMEM, "out of memory");
-		*s = (struct ram_source){ .fd = -1, .size = size };
+		*s = (struct ram_source){ .fd = -1, .size = size, .base = { .fd = -1 } };
 	}
 	s->shown = false;
 	s->base = *base;
@@ -144,11 +144,39 @@ struct page_list *source_list(const struct ram_source *s)
 	return s->list;
 }
 
-void source_relist(struct ram_source *s, struct page_list *list)
+struct page_list *source_relist(struct ram_source *s, struct page_list *list)
 {
-	page_list_close(s->list);
+	struct page_list *old = s->list;
+
 	s->list = list;
-	s->lost = false;
+	return old;
+}
+
+int source_open_base(const struct ram_source *s, struct ram_source **out, struct error *e)
+{
+	struct diff_base base = s->base;
+	int err;
+
+	*out = NULL;
+	if (base.fd < 0)
+		return 0;
+	base.fd = fcntl(base.fd, F_DUPFD_CLOEXEC, 0);
+	base.path = strdup(base.path);
+	if (base.fd < 0)
+		err = fail_open_again(e);
+	else if (!base.path)
+		err = error_set(e, ENOMEM, "out of memory");
+	else
+		err = source_open_diff(&base, NULL, s->size, out, e);
+	if (err)
+		base_close(&base);
+	return err;
+}
+
+bool source_is_base(const struct ram_source *s, const struct ram_source *base)
+{
+	return s->base.fd >= 0 && s->base.st.st_dev == base->base.st.st_dev &&
+	       s->base.st.st_ino == base->base.st.st_ino;
 }
 
 void source_watch(struct ram_source *s, void (*fn)(void *ctx, const char *base), void *ctx)
@@ -201,7 +229,7 @@ bool source_is_lost(const struct ram_source *s)
 /* Whether the region's bytes are not to be had. */
 static bool is_region_lost(const struct ram_source *s)
 {
-	return s->list ? !s->map || s->changed : s->lost;
+	return !s->map || s->changed || (s->lost && !s->list);
 }
 
 static bool copy_region(const struct ram_source *s, uint8_t *to, size_t n, uint64_t offset,
@@ -264,16 +292,12 @@ static bool region_reaches(const struct ram_source *s, uint64_t end)
 
 bool source_holds(struct ram_source *s, const struct copied *c)
 {
-	bool base_unchanged = true;
+	bool reaches = region_reaches(s, c->region_end);
 
-	if (s->list && !page_list_reaches(s->list, c->list_end))
-		return false;
-	if (!region_reaches(s, c->region_end))
-		base_unchanged = false;
 	/* Told either way: a base that was cut short has changed. */
-	if (s->list && c->region_end > 0)
-		base_unchanged &= is_base_unchanged(s);
-	return base_unchanged;
+	if (s->base.fd >= 0 && c->region_end > 0 && !is_base_unchanged(s))
+		return false;
+	return reaches && (!s->list || page_list_reaches(s->list, c->list_end));
 }
 
 const uint8_t *source_shown(const struct ram_source *s)

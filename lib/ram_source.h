@@ -25,9 +25,9 @@ int source_open(int fd, uint64_t offset, uint64_t size, uint64_t file_len,
 		struct ram_source **out, struct error *e);
 
 /*
- * SIZE bytes (not 0) that are BASE's, with the pages of LIST over them.  Both become the
- * source's where this succeeds.  BASE's descriptor may be -1: then there is none, and reading
- * what is not listed is -EIO.
+ * SIZE bytes (not 0) that are BASE's, with the pages of LIST, which may be null, over them.
+ * Both become the source's where this succeeds.  BASE's descriptor may be -1: then there is
+ * none, and what is not listed can't be read, nor once somebody has changed the base.
  */
 int source_open_diff(struct diff_base *base, struct page_list *list, uint64_t size,
 		     struct ram_source **out, struct error *e);
@@ -40,8 +40,14 @@ void source_close(struct ram_source *s);
 /* The listed pages, or null if it is no diff. */
 struct page_list *source_list(const struct ram_source *s);
 
-/* List the pages of LIST, which becomes the source's, from now on. */
-void source_relist(struct ram_source *s, struct page_list *list);
+/* List the pages of LIST, which becomes the source's, from now on; returns what it had, for the caller to close. */
+struct page_list *source_relist(struct ram_source *s, struct page_list *list);
+
+/* The base alone, a source of its own; null in *OUT where S has none. */
+int source_open_base(const struct ram_source *s, struct ram_source **out, struct error *e);
+
+/* Whether BASE is of the file that S, a diff's, has its base in. */
+bool source_is_base(const struct ram_source *s, const struct ram_source *base);
 
 /* FN is called, once, when the base turns out to have changed; by whoever reads then. */
 void source_watch(struct ram_source *s, void (*fn)(void *ctx, const char *base), void *ctx);

@@ -57,6 +57,12 @@ uint64_t parts_left_behind(const struct parts *old, const struct parts *new)
 	return end > start ? end - start : 0;
 }
 
+bool save_moves_tail(const struct save *s)
+{
+	return s->tail_fd >= 0 || (s->old.tail_offset < s->old.file_size &&
+				   s->new.tail_offset != s->old.tail_offset);
+}
+
 bool save_is_unchanged(const struct save *s, const struct beside *b)
 {
 	struct identity now = { 0 };
@@ -149,6 +155,8 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	static way *const with_links[] = { save_in_place, save_shifting, NULL };
 	static way *const replacing[] = { save_clone, save_copy, save_in_place, NULL };
 	static way *const all[] = { save_clone, save_in_place, save_copy, NULL };
+	static way *const new_tail[] = { save_copy, NULL };
+	static way *const new_tail_with_links[] = { save_shifting, NULL };
 	way *const *ways = s->replace ? replacing : all;
 	struct save job = *s;
 	struct stat st;
@@ -156,8 +164,10 @@ int save(const struct save *s, struct saved *out, struct error *e)
 
 	if (fstat(s->fd, &st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
+	if (s->tail_fd >= 0)
+		ways = new_tail;
 	if (s->fd_is_path && st.st_nlink > 1)
-		ways = with_links;
+		ways = s->tail_fd >= 0 ? new_tail_with_links : with_links;
 	err = finish_undo(s, out, e);
 	if (err)
 		return err;

@@ -48,6 +48,7 @@ struct save {
 	struct ram *ram;   /* what is mapped of FD's tail, or null */
 	bool save_ram;     /* the pages written to RAM as well; the caller holds
 	                      writes to it */
+	int tail_fd;       /* has the new tail, all of it, or is -1 if that stays as it is */
 	bool replace;      /* in place only if there is no other way */
 	bool undo_first;   /* the save before failed, and could not be undone */
 };
@@ -61,6 +62,9 @@ struct saved {
 	bool touched;    /* FD's file was written to, even if that was undone */
 	bool undo_first; /* for the next save; RAM is lost until then if it has moved */
 };
+
+/* Whether the tail is to be written elsewhere in the file, or anew. */
+bool save_moves_tail(const struct save *s);
 
 /* The parts of OLD after its head got SIZE bytes (docs/format.md, "Room"). */
 struct parts parts_next(const struct parts *old, uint64_t size);

@@ -22,11 +22,6 @@ struct change {
 	bool shift; /* a tail that moves is copied, not moved by inserting a range */
 };
 
-static bool tail_moves(const struct save *s)
-{
-	return s->old.tail_offset < s->old.file_size && s->new.tail_offset != s->old.tail_offset;
-}
-
 /* The head and, where it got shorter, zeros for what it leaves behind. */
 static int new_bytes(const struct save *s, struct buffer *out)
 {
@@ -78,8 +73,8 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 		struct journal_plan *p)
 {
 	uint64_t offset = 0, size;
-	bool inserts = tail_moves(s) && !c->shift;
-	bool shifts = tail_moves(s) && c->shift;
+	bool inserts = save_moves_tail(s) && !c->shift;
+	bool shifts = save_moves_tail(s) && c->shift;
 
 	if (shifts) {
 		add_range(ranges, c->offset, s->old.file_size, s->old.file_size);
@@ -120,7 +115,7 @@ static int insert(const struct save *s)
 }
 
 /*
- * Copy the tail to where it goes.  The two places may overlap: its end goes first on the
+ * Write the tail to where it goes.  Of one that moves the two places may overlap: its end goes first on the
  * way up, its start on the way down.
  */
 static int shift(const struct save *s)
@@ -128,10 +123,15 @@ static int shift(const struct save *s)
 	enum { CHUNK = 1 << 20 };
 	bool up = s->new.tail_offset > s->old.tail_offset;
 	uint64_t size = s->old.file_size - s->old.tail_offset, done, at;
-	uint8_t *chunk = malloc(CHUNK);
-	int err = chunk ? 0 : -ENOMEM;
+	uint8_t *chunk;
 	size_t take;
+	int err;
 
+	if (s->tail_fd >= 0)
+		return io_copy(s->tail_fd, 0, s->fd, s->new.tail_offset,
+			       s->new.file_size - s->new.tail_offset);
+	chunk = malloc(CHUNK);
+	err = chunk ? 0 : -ENOMEM;
 	for (done = 0; !err && done < size; done += take) {
 		take = size - done < CHUNK ? size - done : CHUNK;
 		at = up ? size - done - take : done;
@@ -173,7 +173,7 @@ static int write_changes(const struct save *s, const struct change *c)
 {
 	int err = io_write(s->fd, c->bytes, c->size, c->offset);
 
-	if (!err && (!tail_moves(s) || s->new.file_size < s->old.file_size) &&
+	if (!err && (!save_moves_tail(s) || s->new.file_size < s->old.file_size) &&
 	    s->new.file_size != s->old.file_size)
 		err = io_truncate(s->fd, s->new.file_size);
 	if (!err && s->save_ram)
@@ -191,7 +191,7 @@ static int write_journalled(const struct save *s, const struct beside *b,
 	if (err)
 		return err;
 	out->touched = true;
-	if (tail_moves(s))
+	if (save_moves_tail(s))
 		err = move_tail(s, c, e);
 	if (!err) {
 		err = write_changes(s, c);
@@ -220,8 +220,8 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 	 * know it XFS makes the file longer first, and after a power cut recovery could not
 	 * tell how far it got; ext4 has been seen to do all or nothing.
 	 */
-	if (!shifting && tail_moves(s) &&
-	    (s->new.tail_offset < s->old.tail_offset || !io_is_ext4(s->fd)))
+	if (!shifting && save_moves_tail(s) &&
+	    (s->new.glued || s->new.tail_offset < s->old.tail_offset || !io_is_ext4(s->fd)))
 		return error_set(e, EOPNOTSUPP, "no range can be inserted before RAM");
 	err = beside_open(s->path, &b, e);
 	if (err)

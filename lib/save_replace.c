@@ -15,11 +15,6 @@
 #include "io.h"
 #include "save.h"
 
-static bool tail_moves(const struct save *s)
-{
-	return s->new.tail_offset != s->old.tail_offset;
-}
-
 /* Everything but the container from the old file, sharing its extents. */
 static int clone_rest(const struct save *s, int fd)
 {
@@ -28,7 +23,7 @@ static int clone_rest(const struct save *s, int fd)
 	};
 	int err;
 
-	if (!tail_moves(s) || s->old.tail_offset == s->old.file_size)
+	if (!save_moves_tail(s))
 		return ioctl(fd, FICLONE, s->fd) < 0 ? -errno : 0;
 	err = io_truncate(fd, s->new.file_size);
 	if (!err && ioctl(fd, FICLONERANGE, &tail) < 0)
@@ -40,15 +35,17 @@ static int clone_rest(const struct save *s, int fd)
 
 static int copy_rest(const struct save *s, int fd)
 {
-	uint64_t tail_size = s->old.file_size - s->old.tail_offset;
+	uint64_t tail_size = s->new.file_size - s->new.tail_offset;
 	int err = io_truncate(fd, s->new.file_size);
 
 	if (err)
 		return err;
-	if (!tail_moves(s))
+	if (!save_moves_tail(s))
 		return io_copy(s->fd, 0, fd, 0, s->old.file_size);
 	err = io_copy(s->fd, 0, fd, 0, s->old.head_offset);
-	if (!err)
+	if (!err && s->tail_fd >= 0)
+		err = io_copy(s->tail_fd, 0, fd, s->new.tail_offset, tail_size);
+	else if (!err)
 		err = io_copy(s->fd, s->old.tail_offset, fd, s->new.tail_offset, tail_size);
 	return err;
 }

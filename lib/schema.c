@@ -53,6 +53,10 @@ static void set_bounds(struct schema *s, struct place *p)
 	const struct place *child = &s->place[p->first_child];
 	unsigned i;
 
+	if (p->row->at_end) {
+		p->fixed_size = true;
+		return;
+	}
 	switch (p->row->kind) {
 	case UINT:
 	case BYTES:

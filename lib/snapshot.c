@@ -13,7 +13,9 @@
 #include "io.h"
 #include "journal.h"
 #include "layout.h"
+#include "le.h"
 #include "locked.h"
+#include "relist.h"
 #include "save.h"
 
 /* So many containers that could not be saved may be beside a snapshot. */
@@ -149,6 +151,72 @@ static int open_head(struct snapshot *s, const struct region_options *region, st
 	return 0;
 }
 
+/* The base of the diff S, as the options say; one that is not to be had is told of and is none. */
+static int open_base(struct snapshot *s, const struct snapshot_options *options,
+		     struct diff_base *out, struct error *e)
+{
+	struct error why = { 0 };
+	struct value recorded;
+	struct node n;
+	char *path;
+	int err;
+
+	*out = (struct diff_base){ .fd = -1 };
+	if (options->without_base || container_find(s->container, LAYOUT_BASE, &n))
+		return 0;
+	recorded = container_value(s->container, n);
+	if (options->base)
+		recorded = (struct value){ (const uint8_t *)options->base, strlen(options->base) };
+	path = strndup((const char *)recorded.bytes, recorded.size);
+	if (!path)
+		return error_set(e, ENOMEM, "out of memory");
+	err = base_open(path, recorded.size, s->fd, s->path, container_mem_size(s->container), out,
+			&why);
+	free(path);
+	if (!err)
+		return 0;
+	if (options->base)
+		return error_set(e, -err, "base %s", why.text);
+	error_set(e, -err, "no base: %s; of ram only the listed pages can be read: correct layout/base, or give the option base=FILE",
+		  why.text);
+	if (options->tell)
+		options->tell(e->text);
+	*e = (struct error){ 0 };
+	return 0;
+}
+
+/* The listed pages of the diff S over its base, and with that, its parts. */
+static int set_up_diff(struct snapshot *s, const struct snapshot_options *options, struct error *e)
+{
+	uint64_t head_size = container_size(s->container), file_size = (uint64_t)s->st.st_size;
+	uint64_t mem_size = container_mem_size(s->container), count = 0;
+	struct ram_source *source;
+	struct page_list *list;
+	struct diff_base base;
+	int err;
+
+	s->parts = (struct parts){
+		.head_size = head_size, .tail_offset = head_size, .file_size = file_size, .glued = true
+	};
+	container_number(s->container, LAYOUT_CHANGED_PAGES, &count);
+	err = page_list_open(s->fd, head_size, count, file_size, mem_size, &list, e);
+	if (err)
+		return err;
+	if (mem_size == 0) {
+		page_list_close(list);
+		return 0;
+	}
+	err = open_base(s, options, &base, e);
+	if (!err)
+		err = source_open_diff(&base, list, mem_size, &source, e);
+	if (err) {
+		base_close(&base);
+		page_list_close(list);
+		return err;
+	}
+	return ram_open_over(source, mem_size, &s->ram, e);
+}
+
 /* Find and map RAM, in RAM_LEN bytes of its file, and with that, know the parts. */
 static int set_up_ram(struct snapshot *s, const struct snapshot_options *options,
 		      uint64_t ram_len, struct error *e)
@@ -165,6 +233,8 @@ static int set_up_ram(struct snapshot *s, const struct snapshot_options *options
 	uint64_t ram_offset;
 	int err;
 
+	if (s->layout->is_diff)
+		return set_up_diff(s, options, e);
 	s->parts = (struct parts){
 		.head_offset = region.container_offset,
 		.head_size = container_size(s->container),
@@ -227,6 +297,9 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	if (!err && options->ram_file && !s->layout->offsets_given)
 		err = error_set(e, EINVAL,
 				"has its RAM itself (layout %s): leave the ram option out",
+				s->layout->name);
+	if (!err && options->base && !s->layout->is_diff)
+		err = error_set(e, EINVAL, "has no base (layout %s): leave the base option out",
 				s->layout->name);
 	if (!err && options->ram_file)
 		err = open_ram_file(s, options->ram_file, &ram_len, e);
@@ -394,8 +467,9 @@ uint64_t snapshot_ram_offset(const struct snapshot *s)
 	return s->parts.tail_offset;
 }
 
-/* Where JOB put the snapshot, it is from now on. */
-static void adopt(struct snapshot *s, const struct save *job, const struct saved *saved)
+/* Where JOB put the snapshot, it is from now on; SAVED_RAM: with all of RAM. */
+static void adopt(struct snapshot *s, const struct save *job, const struct saved *saved,
+		  bool saved_ram)
 {
 	struct error ignored;
 	int err = 0;
@@ -409,7 +483,7 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 		if (saved->fd != s->fd)
 			err = ram_rebase(job->ram, saved->fd, job->new.tail_offset,
 					 job->new.file_size, &ignored);
-		if (!err && job->save_ram)
+		if (!err && saved_ram)
 			ram_clean(job->ram);
 		ram_resume(job->ram);
 	}
@@ -424,14 +498,112 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 	s->way = saved->way;
 }
 
-/* The parts after a save of EDITS, to which what the header says of them is added. */
-static int plan_parts(struct snapshot *s, struct edits *edits, struct buffer *head,
-		      struct parts *next)
+/* A page list for what RAM of a diff is now. */
+struct new_list {
+	int fd; /* has the whole tail; -1: there is no new list */
+	uint64_t tail_size;
+	struct page_list *old; /* while RAM has the new one */
+};
+
+/* A file that nobody else sees, beside S where that can be. */
+static int open_temporary(const struct snapshot *s)
+{
+	struct beside b;
+	FILE *f;
+	int fd = -1;
+
+	if (!beside_open(s->target, &b, NULL)) {
+		fd = openat(b.folder, ".", O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC, 0600);
+		beside_close(&b);
+	}
+	if (fd >= 0)
+		return fd;
+	f = tmpfile();
+	if (!f)
+		return -errno;
+	fd = fcntl(fileno(f), F_DUPFD_CLOEXEC, 0);
+	fclose(f);
+	return fd < 0 ? -errno : fd;
+}
+
+static int add_count(struct snapshot *s, struct edits *edits, uint64_t count)
+{
+	uint8_t bytes[4];
+	struct value v = { bytes, sizeof(bytes) };
+	struct node n;
+	int err = container_find(s->container, LAYOUT_CHANGED_PAGES, &n);
+
+	le_put(bytes, sizeof(bytes), count);
+	return err ? err : edits_add(edits, s->container, n, &v, s->st.st_mtim);
+}
+
+/*
+ * Write the tail anew, for what RAM is now, and have RAM list its pages; its count becomes one
+ * of EDITS.  Writes to RAM are held.
+ */
+static int make_list(struct snapshot *s, struct edits *edits, struct new_list *out,
+		     struct error *e)
+{
+	struct ram_source *base = NULL;
+	uint64_t rest = s->parts.tail_offset, old_count = 0, count, end;
+	struct page_list *list = NULL;
+	int err;
+
+	out->fd = open_temporary(s);
+	if (out->fd < 0)
+		return error_set(e, -out->fd, "no file can be made for the page list: %s", strerror(-out->fd));
+	container_number(s->container, LAYOUT_CHANGED_PAGES, &old_count);
+	rest += old_count * LIST_ENTRY;
+	err = source_open_base(ram_diff(s->ram), &base, e);
+	if (!err)
+		err = relist(s->ram, base, out->fd, 0, &count, NULL, NULL, e);
+	source_close(base);
+	if (err)
+		return err;
+	end = count * LIST_ENTRY;
+	out->tail_size = end + s->parts.file_size - rest;
+	err = io_copy(s->fd, rest, out->fd, end, s->parts.file_size - rest);
+	if (err)
+		return error_set(e, -err, "the page list cannot be written: %s", strerror(-err));
+	err = page_list_open(out->fd, 0, count, end, ram_size(s->ram), &list, e);
+	if (!err && add_count(s, edits, count)) {
+		page_list_close(list);
+		err = error_set(e, ENOMEM, "out of memory");
+	}
+	if (err)
+		return err;
+	ram_hold(s->ram);
+	out->old = source_relist(ram_diff(s->ram), list);
+	ram_resume(s->ram);
+	return 0;
+}
+
+/* The save is over: RAM keeps the new list if that is SAVED, else it has the old one again. */
+static void end_list(struct snapshot *s, struct new_list *l, bool saved)
+{
+	if (l->old && !saved) {
+		ram_hold(s->ram);
+		l->old = source_relist(ram_diff(s->ram), l->old);
+		ram_resume(s->ram);
+	}
+	page_list_close(l->old);
+	if (l->fd >= 0)
+		close(l->fd);
+}
+
+/*
+ * The parts after a save of EDITS, with the tail of LIST, to which what the header says of
+ * them is added.
+ */
+static int plan_parts(struct snapshot *s, struct edits *edits, const struct new_list *list,
+		      struct buffer *head, struct parts *next)
 {
 	int err = 0;
 
 	container_encode(s->container, edits, head);
 	*next = parts_next(&s->parts, head->size);
+	if (list->fd >= 0)
+		next->file_size = next->tail_offset + list->tail_size;
 	if (!head->failed && next->tail_offset != s->parts.tail_offset) {
 		err = layout_place_ram(s->container, next->tail_offset, s->st.st_mtim, edits);
 		/* The number is as long as it was, so the parts stay where they are. */
@@ -446,6 +618,8 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 {
 	struct buffer head = { 0 };
 	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
+	struct new_list list = { .fd = -1 };
+	bool save_ram = with_ram && snapshot_has_ram_inside(s);
 	struct save job = {
 		.path = s->target,
 		.fd = s->fd,
@@ -454,36 +628,35 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 		.old = s->parts,
 		.head = &head,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
-		.save_ram = with_ram && snapshot_has_ram_inside(s),
+		.save_ram = save_ram && !s->layout->is_diff,
 		.replace = s->replace,
 		.undo_first = s->undo_first,
 	};
 	int err;
 
-	err = plan_parts(s, edits, &head, &job.new);
-	if (err) {
-		buffer_free(&head);
-		return error_set(e, -err, "%s: out of memory", s->target);
-	}
-	err = lock_target(s, NULL, e);
-	if (err) {
-		buffer_free(&head);
-		return error_prefix(e, -err, "%s", s->target);
-	}
-	/* It could not be had after the last save; nobody else may have the lock. */
-	if (!s->identity_known)
-		s->identity_known = identity_get(s->fd, &job.identity) == 0;
-	if (job.save_ram)
-		ram_hold_writes(job.ram);
-	err = save(&job, &saved, e);
+	if (save_ram)
+		ram_hold_writes(s->ram);
+	err = save_ram && s->layout->is_diff ? make_list(s, edits, &list, e) : 0;
+	if (!err && plan_parts(s, edits, &list, &head, &job.new))
+		err = error_set(e, ENOMEM, "out of memory");
 	if (!err)
-		adopt(s, &job, &saved);
-	if (job.save_ram)
-		ram_resume_writes(job.ram);
-	s->undo_first = saved.undo_first;
-	/* Not else: what another program did must stay noticed. */
-	if (!err || saved.touched || !s->identity_known)
-		s->identity_known = identity_get(s->fd, &s->identity) == 0;
+		err = lock_target(s, NULL, e);
+	/* It could not be had after the last save; nobody else may have the lock. */
+	if (!err && !s->identity_known)
+		s->identity_known = identity_get(s->fd, &job.identity) == 0;
+	job.tail_fd = list.fd;
+	if (!err) {
+		err = save(&job, &saved, e);
+		if (!err)
+			adopt(s, &job, &saved, save_ram);
+		s->undo_first = saved.undo_first;
+		/* Not else: what another program did must stay noticed. */
+		if (!err || saved.touched || !s->identity_known)
+			s->identity_known = identity_get(s->fd, &s->identity) == 0;
+	}
+	end_list(s, &list, !err);
+	if (save_ram)
+		ram_resume_writes(s->ram);
 	buffer_free(&head);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }

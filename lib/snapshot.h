@@ -23,6 +23,8 @@ struct snapshot_options {
 	const char *output;   /* saves go to this file instead; null: to the snapshot.
 	                         With it SNAPSHOT_READ's lock is enough */
 	const char *ram_file; /* RAM is in this file; null: in the snapshot */
+	const char *base;     /* of a diff: this file is its base; null: the one that it names */
+	bool without_base;    /* of a diff: its base is not asked for */
 	bool replace;         /* never save in place */
 	struct region_options region;
 	void (*tell)(const char *text); /* a line for the person, or null */
@@ -34,7 +36,8 @@ struct snapshot;
  * Open the snapshot at PATH, a file or a folder with one: recover it from a save that was killed, lock it,
  * decode its container, find and map its RAM.  *OUT is the caller's, to close.
  * -EBUSY if others have had it locked for a second: it is open elsewhere, or a save
- * of it is not finished.  E starts with the file's name.
+ * of it is not finished.  E starts with the file's name.  That a diff's base is not to be had is
+ * told, and no error unless the options name it.
  */
 int snapshot_open(const char *path, const struct snapshot_options *options,
 		  struct snapshot **out, struct error *e);

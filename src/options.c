@@ -27,6 +27,7 @@ static const struct fuse_opt table[] = {
 	OPT("save=sync", sync_at_end),
 	OPT("writeback", writeback),
 	OPT("output=%s", output),
+	OPT("base=%s", base),
 	FUSE_OPT_KEY("ram=", KEY_RAM), /* two options, by what is given */
 	OPT("ram_limit=%s", ram_limit_text),
 	OPT("ram_offset=%s", ram_offset_text),
@@ -194,6 +195,7 @@ void options_free(struct options *o)
 	free(o->mountpoint);
 	free(o->output);
 	free(o->ram_file);
+	free(o->base);
 	free(o->ram_offset_text);
 	free(o->ram_limit_text);
 	free(o->container_offset_text);

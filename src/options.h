@@ -29,6 +29,7 @@ struct options {
 	int sync_at_end;  /* save=sync */
 	char *output;
 	char *ram_file;
+	char *base;
 	char *ram_offset_text;
 	char *ram_limit_text;
 	char *container_offset_text;

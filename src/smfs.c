@@ -34,6 +34,7 @@ static const char help[] =
 	"  -o save=sync          save on fsync and at the end, not at each edit\n"
 	"  -o save_ram           save what is written to /ram, on fsync and at the end\n"
 	"  -o replace            save by a new file and a rename, never in place\n"
+	"  -o base=FILE          the base of a differential snapshot is FILE\n"
 	"  -o ram=FILE           RAM is in FILE; ram=direct: not cached by the kernel\n"
 	"  -o writeback          gather what is written to /ram; fields are read-only\n"
 	"  -o ram_limit=SIZE     of what is written to /ram; default half of memory\n"
@@ -189,6 +190,8 @@ static int check_files_outside(const struct options *o, struct error *e)
 		err = check_outside("output ", o->output, o->mountpoint, e);
 	if (!err)
 		err = check_outside("ram ", o->ram_file, o->mountpoint, e);
+	if (!err)
+		err = check_outside("base ", o->base, o->mountpoint, e);
 	return err;
 }
 
@@ -209,6 +212,7 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 		.access = o->read_only || o->scratch ? SNAPSHOT_READ : SNAPSHOT_EDIT,
 		.output = o->output,
 		.ram_file = o->ram_file,
+		.base = o->base,
 		.replace = o->replace,
 		.region = o->region,
 		.tell = report,

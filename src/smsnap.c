@@ -101,7 +101,8 @@ static int dump(const char *path, const struct arguments *a)
 	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
 			  JSON_C_TO_STRING_NOSLASHESCAPE;
 	struct snapshot_options options = {
-		.access = SNAPSHOT_LOOK, .ram_file = a->ram, .region = a->region, .tell = tell
+		.access = SNAPSHOT_LOOK, .ram_file = a->ram, .without_base = true,
+		.region = a->region, .tell = tell
 	};
 	struct snapshot *s;
 	struct error e = { 0 };
