@@ -1,72 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap: works on snapshot files without mounting them (smsnap(1)). */
-#include <fcntl.h>
 #include <getopt.h>
-#include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
-#include "build.h"
-#include "fields.h"
+#include "command.h"
 #include "guard.h"
-#include "json.h"
-#include "le.h"
-#include "memory.h"
-#include "printable.h"
-#include "snapshot.h"
 #include "standard.h"
-#include "text.h"
 
-static const char help[] =
-	"Usage: smsnap dump [options] SNAPSHOT\n"
-	"       smsnap build JSON -o SNAPSHOT [--ram FILE]\n"
-	"       smsnap fields\n"
-	"Prints a snapshot as JSON, and builds a snapshot from that;\n"
-	"fields lists what there can be in one.\n"
-	"JSON is a file, or - for standard input.\n"
-	"\n"
-	"  -o, --output SNAPSHOT   build: the file to write\n"
-	"      --ram FILE          build: the guest's RAM; without it RAM is zeros\n"
-	"                          dump: RAM is in FILE\n"
-	"      --ram-offset N      dump: RAM is at byte N\n"
-	"      --container-offset N  dump: the container is at byte N\n"
-	"  -h, --help              print this\n"
-	"  -V, --version           print the version\n"
-	"\n"
-	"Exit status: 0, 1 for a snapshot or document that is wrong, 2 for wrong usage.\n";
-
-enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
-
-static const char LAYOUT[] = "layout";
-/* Members of the layout, those that the head of some layouts does not have. */
-static const char CONTAINER_OFFSET[] = "container_offset";
-static const char RAM_OFFSET[] = "ram_offset";
-
-struct arguments {
-	const char *output;
-	const char *ram;
-	struct region_options region;
-	bool region_given;
+static const struct command *const commands[] = {
+	&cmd_build,
+	&cmd_dump,
+	&cmd_fields,
+	NULL
 };
 
-static void tell(const char *text)
+static const struct command *find_command(const char *name)
 {
-	char shown[2048];
+	const struct command *const *c;
 
-	printable(text, shown, sizeof(shown));
-	fprintf(stderr, "smsnap: %s\n", shown);
+	for (c = commands; *c && strcmp((*c)->name, name) != 0; c++)
+		;
+	return *c;
 }
 
-static int complain(int status, const char *text)
+static int print_help(void)
 {
-	tell(text);
-	return status;
-}
+	const struct command *const *c;
 
+<<<<<<< HEAD
 /* The exit status of a command that has only printed. */
 static int printed(void)
 {
@@ -332,62 +295,50 @@ static int run(const char *command, const char *operand, const struct arguments 
 		return build(operand, a);
 	}
 	return complain(WRONG_USAGE, "unknown command; see smsnap --help");
+=======
+	puts("Usage: smsnap COMMAND [options] ...\n"
+	     "Works on snapshot files without mounting them.\n");
+	for (c = commands; *c; c++)
+		printf("  %-9s %s\n", (*c)->name, (*c)->summary);
+	puts("\n"
+	     "  -h, --help     print this; smsnap COMMAND --help says more of a command\n"
+	     "  -V, --version  print the version\n"
+	     "\n"
+	     "Exit status: 0, 1 for a snapshot or document that is wrong, 2 for wrong usage.");
+	return printed();
+>>>>>>> 4c473d4 (smsnap is a table of commands, a file a command)
 }
 
 int main(int argc, char **argv)
 {
-	enum { RAM = 256, RAM_AT, CONTAINER_AT };
 	static const struct option options[] = {
-		{ "output", required_argument, NULL, 'o' },
-		{ "ram", required_argument, NULL, RAM },
-		{ "ram-offset", required_argument, NULL, RAM_AT },
-		{ "container-offset", required_argument, NULL, CONTAINER_AT },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ 0 },
 	};
-	struct arguments a = { 0 };
+	const struct command *command;
 	struct error e = { 0 };
-	int option, status = 0;
 
 	if (standard_open(&e))
-		return complain(WRONG_INPUT, e.text);
+		return complain(WRONG_INPUT, "%s", e.text);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets pass through */
 	guard_install();
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, "o:hV", options, NULL)) != -1 && !status) {
-		switch (option) {
-		case 'o':
-			a.output = optarg;
-			break;
-		case RAM:
-			a.ram = optarg;
-			break;
-		case RAM_AT:
-			status = parse_offset(optarg, &a.region.ram_offset);
-			a.region.ram_offset_given = a.region_given = true;
-			break;
-		case CONTAINER_AT:
-			status = parse_offset(optarg, &a.region.container_offset);
-			a.region.container_offset_given = a.region_given = true;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return printed();
-		case 'V':
-			printf("smsnap %s\n", PACKAGE_VERSION);
-			return printed();
-		default:
-			return complain(WRONG_USAGE, "unknown or incomplete option; see smsnap --help");
-		}
-	}
-	if (status)
-		return status;
-	if (argc - optind == 1 && strcmp(argv[optind], "fields") == 0) {
-		fields_print(stdout);
+	switch (getopt_long(argc, argv, "+hV", options, NULL)) {
+	case -1:
+		break;
+	case 'h':
+		return print_help();
+	case 'V':
+		printf("smsnap %s\n", PACKAGE_VERSION);
 		return printed();
+	default:
+		return complain(WRONG_USAGE, "unknown option; see smsnap --help");
 	}
-	if (argc - optind != 2)
-		return complain(WRONG_USAGE, "needs a command and a file; see smsnap --help");
-	return run(argv[optind], argv[optind + 1], &a);
+	if (optind == argc)
+		return complain(WRONG_USAGE, "needs a command; see smsnap --help");
+	command = find_command(argv[optind]);
+	if (!command)
+		return complain(WRONG_USAGE, "%s: unknown command; see smsnap --help", argv[optind]);
+	return command_run(command, argc - optind, argv + optind);
 }

@@ -13,14 +13,51 @@ checks=$((checks + $(reader json "$full" "$tmp/full.json")))
 
 say "# usage"
 for arguments in '' 'dump' 'build' 'unknown x' "dump $full $full" "build $tmp/full.json" \
-	"build $tmp/full.json -o" "dump --no-such $full" "build $tmp/full.json -o $tmp/x --no-such"; do
+	"build $tmp/full.json -o" "dump --no-such $full" "dump --ram" "fields x" "--no-such" "build $tmp/full.json -o $tmp/x --no-such"; do
 	# shellcheck disable=SC2086
 	expect_status 2 "$SMSNAP" $arguments
 	one_line ''
 	same "standard output" "" "$(cat "$tmp/out")"
 done
 expect_status 0 "$SMSNAP" -h
-matches "-h" 'dump .*SNAPSHOT' "$(cat "$tmp/out")"
+cp "$tmp/out" "$tmp/help"
+expect_status 0 "$SMSNAP" --help
+same "--help" "$(cat "$tmp/help")" "$(cat "$tmp/out")"
+mapfile -t commands < <(sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' "$tmp/help")
+same "commands in the help" "${#commands[@]}" "$(printf '%s\n' "${commands[@]}" | sort -u | wc -l)"
+matches "-h" ' build .*dump .*fields ' " ${commands[*]} "
+
+# Each command's help fits a screen, and the manual page has the command and its options.
+fits() { awk 'length > 80 { wide = 1 } END { exit wide || NR > 24 }' "$1"; }
+# section COMMAND: what the manual page says of it.
+section() {
+	sed -n "/^\\.Ss $1\$/,/^\\.S[sh]/p" "$top/docs/smsnap.1"
+}
+# shellcheck source=../completions/smsnap.bash
+. "$top/completions/smsnap.bash"
+# completed WORD...: what the last word can be.
+completed() {
+	COMP_WORDS=("$SMSNAP" "$@")
+	COMP_CWORD=$#
+	_smsnap "$SMSNAP"
+	echo "${COMPREPLY[*]}"
+}
+works fits "$tmp/help"
+same "completion of nothing" "${commands[*]} --help --version" "$(completed '')"
+for command in "${commands[@]}"; do
+	expect_status 0 "$SMSNAP" "$command" --help
+	cp "$tmp/out" "$tmp/help"
+	works fits "$tmp/help"
+	matches "$command --help" "^Usage: smsnap $command" "$(cat "$tmp/help")"
+	mapfile -t options < <(sed -n 's/^  .*--\([a-z-]*\).*/\1/p' "$tmp/help")
+	for option in "${options[@]}"; do
+		[ "$option" = help ] || matches "--$option of $command in the manual page" "Fl -$option" \
+			"$(section "$command")"
+	done
+	same "completion of $command" "$(printf -- '--%s ' "${options[@]}")" "$(completed "$command" --) "
+	matches "the manual page's synopsis" "smsnap:$command:" \
+		":$(awk '/^\.Nm smsnap/ { getline; print "smsnap:" $2 }' "$top/docs/smsnap.1" | tr '\n' ':')"
+done
 expect_status 0 "$SMSNAP" -V
 matches "-V" '[0-9]' "$(cat "$tmp/out")"
 

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap build: a snapshot from JSON. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build.h"
+#include "command.h"
+#include "document.h"
+#include "json.h"
+#include "memory.h"
+
+static int read_all(const char *path, struct buffer *out, struct error *e)
+{
+	bool standard = strcmp(path, "-") == 0;
+	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	char chunk[65536];
+	ssize_t n;
+	int err = 0;
+
+	if (fd < 0)
+		return error_set(e, errno, "%s: %s", path, strerror(errno));
+	do {
+		n = read(fd, chunk, sizeof(chunk));
+		if (n > 0)
+			buffer_add(out, chunk, (size_t)n);
+	} while (!out->failed && (n > 0 || (n < 0 && errno == EINTR)));
+	if (n < 0)
+		err = error_set(e, errno, "%s: %s", path, strerror(errno));
+	else if (out->failed)
+		err = error_set(e, ENOMEM, "%s: out of memory", path);
+	if (!standard)
+		close(fd);
+	return err;
+}
+
+/* Take the number of bytes NAME out of DOCUMENT_LAYOUT to *OUT; NULL_TOO: it may be null, false then. */
+static int take_offset(json_object *layout, const char *name, bool null_too, uint64_t *out,
+		       bool *given, struct error *e)
+{
+	json_object *o;
+
+	if (!json_object_object_get_ex(layout, name, &o))
+		return error_set(e, EINVAL, "%s.%s: is missing", DOCUMENT_LAYOUT, name);
+	*given = o != NULL;
+	if (!o && !null_too)
+		return error_set(e, EINVAL, "%s.%s: must be a whole number", DOCUMENT_LAYOUT, name);
+	if (o && (!json_object_is_type(o, json_type_int) || json_object_get_int64(o) < 0 ||
+		  json_object_get_uint64(o) > INT64_MAX))
+		return error_set(e, EINVAL, "%s.%s: must be a number of bytes", DOCUMENT_LAYOUT, name);
+	if (o)
+		*out = json_object_get_uint64(o);
+	json_object_object_del(layout, name);
+	return 0;
+}
+
+struct document {
+	struct build_parts parts;
+	struct container *container; /* null until it is read */
+};
+
+/* The layout that the document TOP names. */
+static int take_layout(json_object *top, json_object **out, struct document *d, struct error *e)
+{
+	json_object *format;
+
+	if (!json_object_is_type(top, json_type_object))
+		return error_set(e, EINVAL, ".: must be an object");
+	if (!json_object_object_get_ex(top, DOCUMENT_LAYOUT, out))
+		return error_set(e, EINVAL, "%s: is missing", DOCUMENT_LAYOUT);
+	if (!json_object_is_type(*out, json_type_object))
+		return error_set(e, EINVAL, "%s: must be an object", DOCUMENT_LAYOUT);
+	if (!json_object_object_get_ex(*out, "format", &format))
+		return error_set(e, EINVAL, "%s.format: is missing", DOCUMENT_LAYOUT);
+	if (json_object_is_type(format, json_type_string))
+		d->parts.layout = layout_named(json_object_get_string(format));
+	if (!d->parts.layout)
+		return error_set(e, EINVAL, "%s.format: is not one of the words for it", DOCUMENT_LAYOUT);
+	return 0;
+}
+
+/* Take the head, and where the document did not say it, where RAM is. */
+static int take_head(json_object *top, struct document *d, bool offsets_taken, struct error *e)
+{
+	struct buffer head = { 0 };
+	int err = json_to_container(d->parts.layout->head, top, &head, e);
+
+	if (!err)
+		err = container_decode(d->parts.layout->head, head.bytes, head.size, 0, &d->container, e);
+	if (err) {
+		buffer_free(&head);
+		return err;
+	}
+	d->parts.container = d->container; /* which has the bytes of HEAD */
+	if (!offsets_taken) {
+		container_number(d->container, LAYOUT_RAM_OFFSET, &d->parts.ram_offset);
+		d->parts.has_ram = true;
+	}
+	/* No file has such places. */
+	if (d->parts.has_ram && d->parts.ram_offset > INT64_MAX)
+		return error_set(e, EINVAL, "%s.%s: is out of range", DOCUMENT_LAYOUT, DOCUMENT_RAM_OFFSET);
+	if (d->parts.has_ram && container_mem_size(d->container) > INT64_MAX)
+		return error_set(e, EINVAL, "mem_size: is out of range");
+	return 0;
+}
+
+static int take_document(json_object *top, struct document *d, struct error *e)
+{
+	json_object *layout;
+	int err = take_layout(top, &layout, d, e);
+	bool offsets = !err && d->parts.layout->offsets_given, given;
+
+	if (offsets) {
+		err = take_offset(layout, DOCUMENT_CONTAINER_OFFSET, false, &d->parts.head_offset, &given, e);
+		if (!err)
+			err = take_offset(layout, DOCUMENT_RAM_OFFSET, true, &d->parts.ram_offset,
+					  &d->parts.has_ram, e);
+	}
+	return err ? err : take_head(top, d, offsets, e);
+}
+
+static int read_document(const char *path, struct document *d, struct error *e)
+{
+	struct buffer text = { 0 };
+	json_object *top = NULL;
+	int err;
+
+	memory_must_suffice(true);
+	err = read_all(path, &text, e);
+	if (!err) {
+		err = json_parse(text.size ? (char *)text.bytes : "", text.size, &top, e);
+		if (!err)
+			err = take_document(top, d, e);
+		if (err)
+			error_prefix(e, -err, "%s", path);
+	}
+	json_object_put(top);
+	buffer_free(&text);
+	memory_must_suffice(false);
+	return err;
+}
+
+/* Open RAM, which must be just as long as the document D says. */
+static int open_ram(const char *path, const struct document *d, struct error *e)
+{
+	uint64_t mem_size = container_mem_size(d->container);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st = { 0 };
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == mem_size)
+		return fd;
+	if (fd < 0 || (uint64_t)st.st_size == mem_size)
+		error_set(e, errno, "ram %s: %s", path, strerror(errno));
+	else
+		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
+			  (uint64_t)st.st_size, mem_size);
+	if (fd >= 0)
+		close(fd);
+	return -e->code;
+}
+
+static int build(const struct arguments *a)
+{
+	struct document d = { .parts = { .ram_fd = -1 } };
+	struct error e = { 0 };
+	int err;
+
+	if (!a->output)
+		return complain(WRONG_USAGE, "build: needs -o SNAPSHOT; see smsnap build --help");
+	err = read_document(a->operands[0], &d, &e);
+	if (!err && a->ram) {
+		d.parts.has_ram = true;
+		d.parts.ram_fd = open_ram(a->ram, &d, &e);
+		err = d.parts.ram_fd < 0 ? d.parts.ram_fd : 0;
+	}
+	if (!err) {
+		err = build_snapshot(a->output, &d.parts, &e);
+		if (err)
+			error_prefix(&e, -err, "%s", a->output);
+	}
+	if (d.parts.ram_fd >= 0)
+		close(d.parts.ram_fd);
+	container_free(d.container);
+	return err ? complain(WRONG_INPUT, "%s", e.text) : 0;
+}
+
+static const struct option_row options[] = {
+	{ "output", 'o', "SNAPSHOT", offsetof(struct arguments, output), "the file to write" },
+	{ "ram", 0, "FILE", offsetof(struct arguments, ram), "the guest's RAM; without it RAM is a hole" },
+	{ 0 }
+};
+
+const struct command cmd_build = {
+	.name = "build",
+	.operands = "JSON -o SNAPSHOT",
+	.least = 1,
+	.most = 1,
+	.summary = "make a snapshot from what dump printed",
+	.help = "JSON is a file, or - for standard input.\n",
+	.options = options,
+	.run = build,
+};

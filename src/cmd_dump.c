@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap dump: a snapshot's head as JSON. */
+#include <stdio.h>
+
+#include "command.h"
+#include "document.h"
+#include "json.h"
+#include "memory.h"
+
+/* The head, and where its parts are, as far as it does not say so itself. */
+static json_object *describe(struct snapshot *s)
+{
+	json_object *top = json_from_container(snapshot_container(s));
+	json_object *layout;
+
+	if (top && snapshot_layout(s)->offsets_given &&
+	    json_object_object_get_ex(top, DOCUMENT_LAYOUT, &layout)) {
+		json_object_object_add(layout, DOCUMENT_CONTAINER_OFFSET,
+				       json_object_new_uint64(snapshot_head_offset(s)));
+		json_object_object_add(layout, DOCUMENT_RAM_OFFSET,
+				       snapshot_ram(s) ? json_object_new_uint64(snapshot_ram_offset(s))
+						       : NULL);
+	}
+	return top;
+}
+
+static int dump(const struct arguments *a)
+{
+	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+			  JSON_C_TO_STRING_NOSLASHESCAPE;
+	struct snapshot *s;
+	json_object *top;
+	const char *text;
+	int status = command_open(a->operands[0], a, SNAPSHOT_LOOK, &s);
+
+	if (status)
+		return status;
+	memory_must_suffice(true);
+	top = describe(s);
+	text = top ? json_object_to_json_string_ext(top, style) : NULL;
+	if (text) {
+		puts(text);
+		status = printed();
+	} else {
+		status = complain(WRONG_INPUT, "out of memory");
+	}
+	json_object_put(top);
+	snapshot_close(s);
+	return status;
+}
+
+static const struct option_row options[] = {
+	SNAPSHOT_OPTIONS,
+	{ 0 }
+};
+
+const struct command cmd_dump = {
+	.name = "dump",
+	.operands = "SNAPSHOT",
+	.least = 1,
+	.most = 1,
+	.summary = "print a snapshot as JSON",
+	.help = "RAM is not printed.  The snapshot may be mounted: what the last save left is\n"
+		"printed.\n",
+	.options = options,
+	.run = dump,
+};

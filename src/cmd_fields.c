@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap fields: what there can be in a snapshot, from the format's tables. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "layout.h"
+
+/* What stands for the index of a list, one for each level. */
+static const char *const indices[] = { "N", "Q" };
+
+struct place_name {
+	char path[128];
+	unsigned lists; /* around it */
+	const char *layout; /* that alone has it, or null */
+};
+
+static void print_words(const struct field *row)
+{
+	unsigned i;
+
+	for (i = 0; row->words && row->words[i]; i++)
+		printf("%s%s", i ? "|" : "", row->words[i]);
+	for (i = 0; row->choices && row->choices[i].name; i++)
+		printf("%s%s", i ? "|" : "", row->choices[i].name);
+}
+
+static void print_form(const struct field *row)
+{
+	switch (row->kind) {
+	case UINT:
+		if (row->words)
+			print_words(row);
+		else
+			printf("%s%" PRIu32, row->base == HEX ? "hex" : "number",
+				row->size * 8);
+		break;
+	case TAG:
+	case WORD:
+		print_words(row);
+		break;
+	case STRING:
+		printf("string<=%" PRIu32, row->size);
+		break;
+	case BLOB:
+		printf("bytes<=%" PRIu32, row->size);
+		break;
+	case BYTES:
+		printf("bytes=%" PRIu32, row->size);
+		break;
+	case OPTION:
+		printf("bytes=%" PRIu32 " or none", row->size);
+		break;
+	default:
+		printf("bytes");
+		break;
+	}
+	if (row->access == RO)
+		printf(", read-only");
+}
+
+static void print_row(const struct field *row, const char *name,
+		      struct place_name in);
+
+static void print_rows(const struct field *rows, struct place_name in)
+{
+	for (; rows && rows->kind != END; rows++)
+		print_row(rows, rows->name, in);
+}
+
+static void print_row(const struct field *row, const char *name,
+		      struct place_name in)
+{
+	size_t used = strlen(in.path);
+	unsigned i;
+
+	if (!name && row->kind != RECORD)
+		return; /* it is not shown */
+	if (name)
+		snprintf(in.path + used, sizeof(in.path) - used, "%s%s", used ? "/" : "", name);
+	switch (row->kind) {
+	case LIST:
+		name = indices[in.lists++];
+		print_row(row->of, name, in);
+		break;
+	case RECORD:
+		print_rows(row->views, in);
+		print_rows(row->of, in);
+		break;
+	case VARIANT:
+		print_rows(row->views, in);
+		for (i = 0; row->choices[i].name; i++)
+			print_rows(row->choices[i].of, in);
+		break;
+	default:
+		printf("%s\t", in.path);
+		print_form(row);
+		printf("\t%s%s%s\n", in.layout ? in.layout : "", in.layout ? ": " : "",
+			row->doc);
+		break;
+	}
+}
+
+static int print_fields(const struct arguments *a)
+{
+	const struct field *header, *container = NULL;
+	const struct layout *layout;
+	unsigned i;
+
+	(void)a;
+	for (i = 0; (layout = layout_number(i)); i++) {
+		header = layout->head->of;
+		print_row(header, header->name, (struct place_name){ .layout = layout->name });
+		container = header + 1;
+	}
+	print_rows(container, (struct place_name){ .lists = 0 });
+	return printed();
+}
+
+const struct command cmd_fields = {
+	.name = "fields",
+	.operands = "",
+	.summary = "list what there can be in a snapshot",
+	.help = "A line for each file of the tree: its path, with capitals for indices, what it\n"
+		"holds, and what that means, separated by tabs.\n",
+	.run = print_fields,
+};

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commands of smsnap, as tables: a file cmd_NAME.c each.  What is parsed, and what the
+ * help says, follow from a command's rows.
+ */
+#ifndef SMSNAP_COMMAND_H
+#define SMSNAP_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "snapshot.h"
+
+/* Exit statuses; a command's own description may give others. */
+enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
+
+/* What a command was given. */
+struct arguments {
+	char **operands; /* null after the last */
+	int count;
+	/* Options by their long names; a text is null where it was not given. */
+	const char *container_offset;
+	const char *output;
+	const char *ram;
+	const char *ram_offset;
+};
+
+/* An option that a command takes. */
+struct option_row {
+	const char *name;  /* the long one */
+	char letter;       /* or 0 */
+	const char *value; /* what the help calls its value; null: it is a flag */
+	size_t at;         /* in struct arguments: a const char *; of a flag, a bool */
+	const char *doc;   /* half a line */
+};
+
+struct command {
+	const char *name;
+	const char *operands; /* as a synopsis has them, with the options that must be given */
+	int least, most;      /* operands; most -1: any number */
+	const char *summary;  /* half a line, for the list of commands */
+	const char *help;     /* more lines for its own help, or null */
+	const struct option_row *options; /* ends with a null name */
+
+	/* An exit status.  What is wrong was told. */
+	int (*run)(const struct arguments *a);
+};
+
+/* Rows for commands that take a snapshot: how command_open is to read it. */
+#define SNAPSHOT_OPTIONS \
+	{ "ram", 0, "FILE", offsetof(struct arguments, ram), \
+	  "the RAM of a bare snapshot is in FILE" }, \
+	{ "ram-offset", 0, "N", offsetof(struct arguments, ram_offset), \
+	  "of a bare one, RAM is at byte N" }, \
+	{ "container-offset", 0, "N", offsetof(struct arguments, container_offset), \
+	  "a bare container is at byte N" }
+
+extern const struct command cmd_build;
+extern const struct command cmd_dump;
+extern const struct command cmd_fields;
+
+/*
+ * Run C with ARGV, which starts with its name: an exit status.  Wrong usage, and --help,
+ * are seen to here.
+ */
+int command_run(const struct command *c, int argc, char **argv);
+
+/* A line on standard error, after the program's name. */
+void tell(const char *text);
+
+/* The same; returns STATUS. */
+int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The exit status of a command that has only printed. */
+int printed(void);
+
+/*
+ * Open the snapshot at PATH as A says: 0, or an exit status and it was told.  *OUT is to be
+ * closed.
+ */
+int command_open(const char *path, const struct arguments *a, enum snapshot_access access,
+		 struct snapshot **out);
+
+#endif
