@@ -18,8 +18,7 @@ struct build_parts {
 };
 
 /*
- * Write a snapshot to PATH, all or nothing and durably, in place of the file that
- * is there, if there is one; its mode is kept.  -EBUSY if that is mounted.
+ * Write a snapshot to PATH, as new_file does: all or nothing, durably, mode 0600.
  * *E is set where it fails; it may not be null.
  */
 int build_snapshot(const char *path, const struct build_parts *parts, struct error *e);

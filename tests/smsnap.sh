@@ -318,7 +318,7 @@ chmod 640 "$tmp/used"
 works "$SMSNAP" build "$tmp/full.json" -o "$tmp/link"
 same "the link" used "$(readlink "$tmp/link")"
 works cmp "$full" "$tmp/used"
-same "its mode" 640 "$(stat -c %a "$tmp/used")"
+same "its mode" 600 "$(stat -c %a "$tmp/used")"
 # The current folder, and a disk that is full.
 (cd "$tmp" && works "$SMSNAP" build full.json -o here) || exit 1
 works cmp "$full" "$tmp/here"
