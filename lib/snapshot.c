@@ -452,6 +452,16 @@ const struct stat *snapshot_stat(const struct snapshot *s)
 	return &s->st;
 }
 
+bool snapshot_is_file(const struct snapshot *s, const char *path)
+{
+	char *real = realpath(path, NULL);
+	bool is = real && (names_file(AT_FDCWD, real, s->fd) ||
+			   (s->ram_fd >= 0 && names_file(AT_FDCWD, real, s->ram_fd)));
+
+	free(real);
+	return is;
+}
+
 const struct layout *snapshot_layout(const struct snapshot *s)
 {
 	return s->layout;

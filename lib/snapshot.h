@@ -60,6 +60,9 @@ bool snapshot_has_ram_inside(const struct snapshot *s);
 /* As the file was when it was opened. */
 const struct stat *snapshot_stat(const struct snapshot *s);
 
+/* Whether PATH leads to the file that the snapshot, or its RAM, is in. */
+bool snapshot_is_file(const struct snapshot *s, const char *path);
+
 const struct layout *snapshot_layout(const struct snapshot *s);
 
 /* Where the file's parts are now, in bytes; RAM's only if there is any. */

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap dump: a snapshot's head as JSON. */
 #include <stdio.h>
+#include <string.h>
 
 #include "command.h"
 #include "document.h"
+#include "io.h"
 #include "json.h"
 #include "memory.h"
+#include "new_file.h"
 
 /* The head, and where its parts are, as far as it does not say so itself. */
 static json_object *describe(struct snapshot *s)
@@ -24,6 +27,27 @@ static json_object *describe(struct snapshot *s)
 	return top;
 }
 
+/* Fill FD with the line that CTX, a text, is. */
+static int fill(int fd, void *ctx)
+{
+	const char *text = ctx;
+	size_t n = strlen(text);
+	int err = io_write(fd, text, n, 0);
+
+	return err ? err : io_write(fd, "\n", 1, n);
+}
+
+static int write_text(const char *path, const char *text, const struct snapshot *s)
+{
+	struct error e = { 0 };
+
+	if (snapshot_is_file(s, path))
+		return complain(WRONG_INPUT, "%s: is the snapshot itself, or its RAM", path);
+	if (new_file(path, fill, (void *)text, &e))
+		return complain(WRONG_INPUT, "%s: %s", path, e.text);
+	return 0;
+}
+
 static int dump(const struct arguments *a)
 {
 	const int style = JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
@@ -38,11 +62,14 @@ static int dump(const struct arguments *a)
 	memory_must_suffice(true);
 	top = describe(s);
 	text = top ? json_object_to_json_string_ext(top, style) : NULL;
-	if (text) {
+	memory_must_suffice(a->output == NULL);
+	if (!text) {
+		status = complain(WRONG_INPUT, "out of memory");
+	} else if (a->output) {
+		status = write_text(a->output, text, s);
+	} else {
 		puts(text);
 		status = printed();
-	} else {
-		status = complain(WRONG_INPUT, "out of memory");
 	}
 	json_object_put(top);
 	snapshot_close(s);
@@ -50,6 +77,8 @@ static int dump(const struct arguments *a)
 }
 
 static const struct option_row options[] = {
+	{ "output", 'o', "FILE", offsetof(struct arguments, output),
+	  "write to FILE, mode 0600, instead of standard output" },
 	SNAPSHOT_OPTIONS,
 	{ 0 }
 };

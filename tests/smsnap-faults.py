@@ -165,6 +165,8 @@ def main():
         build = ["build", json, "-o", built, "--ram", ram]
         try:
             for command in (Command("dump", work, ["dump", snapshot], snapshot),
+                            Command("dump to a file", work, ["dump", snapshot, "-o", built], snapshot,
+                                    b"{}\n"),
                             Command("build", work, build, json),
                             Command("rebuild", work, build, json, contents(snapshot))):
                 command.all()

@@ -100,6 +100,33 @@ for ((seed = 1; seed <= 25; seed++)); do
 	works cmp "$snap" "$tmp/again"
 done
 
+say "# dump into a file"
+for mask in 0 0777; do
+	rm -f "$tmp/dumped"
+	(umask $mask && works "$SMSNAP" dump "$full" -o "$tmp/dumped") || exit 1
+	works cmp "$tmp/full.json" "$tmp/dumped"
+	same "its mode" 600 "$(stat -c %a "$tmp/dumped")"
+done
+chmod 644 "$tmp/dumped"
+works "$SMSNAP" dump "$full" --output "$tmp/dumped"
+same "printed as well" "" "$(cat "$tmp/out")"
+same "mode of one that was there" 600 "$(stat -c %a "$tmp/dumped")"
+cp "$full" "$tmp/itself"
+ln -s itself "$tmp/itself.link"
+for name in itself itself.link; do
+	expect_status 1 "$SMSNAP" dump "$tmp/itself" -o "$tmp/$name"
+	one_line "$tmp/$name: is the snapshot itself"
+done
+works cmp "$full" "$tmp/itself"
+sample "$tmp/bare" 4096 bare
+head -c 4096 /dev/urandom >"$tmp/ram"
+expect_status 1 "$SMSNAP" dump "$tmp/bare" --ram "$tmp/ram" -o "$tmp/ram"
+one_line "$tmp/ram: is the snapshot itself"
+expect_status 1 "$SMSNAP" dump "$full" -o "$tmp/no/such/folder"
+one_line "$tmp/no/such/folder: .*$(strerror ENOENT)"
+expect_status 1 "$SMSNAP" dump "$full" -o /dev/null
+one_line "/dev/null: not a regular file"
+
 say "# documents that are refused"
 printf 'what was there' >"$tmp/output"
 
