@@ -69,6 +69,29 @@ static void print_rows(const struct field *rows, struct place_name in)
 		print_row(rows, rows->name, in);
 }
 
+/* Whether one of the choices before INDEX has a row that is shown just as ROW. */
+static bool is_repeated(const struct choice *choices, unsigned index, const struct field *row)
+{
+	const struct field *other;
+	unsigned i;
+
+	for (i = 0; i < index; i++)
+		for (other = choices[i].of; other && other->kind != END; other++)
+			if (other->name && other->doc && strcmp(other->name, row->name) == 0 && other->kind == row->kind &&
+			    other->size == row->size && strcmp(other->doc, row->doc) == 0)
+				return true;
+	return false;
+}
+
+static void print_choice(const struct choice *choices, unsigned index, struct place_name in)
+{
+	const struct field *row;
+
+	for (row = choices[index].of; row && row->kind != END; row++)
+		if (!row->name || !row->doc || !is_repeated(choices, index, row))
+			print_row(row, row->name, in);
+}
+
 static void print_row(const struct field *row, const char *name,
 		      struct place_name in)
 {
@@ -91,7 +114,7 @@ static void print_row(const struct field *row, const char *name,
 	case VARIANT:
 		print_rows(row->views, in);
 		for (i = 0; row->choices[i].name; i++)
-			print_rows(row->choices[i].of, in);
+			print_choice(row->choices, i, in);
 		break;
 	default:
 		printf("%s\t", in.path);

@@ -12,6 +12,7 @@ done | cut -f 1 | sed 's,/[0-9][0-9]*,/N,g' | sort -u >"$tmp/found"
 "$SMSNAP" fields >"$tmp/fields"
 cut -f 1 "$tmp/fields" | sed 's,/[A-Z],/N,g' | sort -u >"$tmp/said"
 diff "$tmp/found" "$tmp/said" || fail "smsnap fields lists other paths"
+same "paths that are said twice" "" "$(grep -v ^layout/ "$tmp/fields" | cut -f 1 | sort | uniq -d)"
 same "lines with three columns" "$(wc -l <"$tmp/fields")" "$(grep -cP '^[^\t]+\t[^\t]+\t[^\t]+$' "$tmp/fields")"
 # What is in /layout depends on the layout: a line for each that has it.
 for layout in kvm hvf bare; do
