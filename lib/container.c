@@ -2,6 +2,7 @@
 #include "container.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,73 +10,45 @@
 #include "le.h"
 #include "text.h"
 
+int container_decode(const struct field *root, uint8_t *bytes, size_t n, uint64_t base,
+		     struct container **out, struct error *e)
+{
+	struct container *c = calloc(1, sizeof(*c));
+	int err;
+
+	if (!c || schema_init(&c->schema, root)) {
+		free(c);
+		return error_set(e, ENOMEM, "out of memory");
+	}
+	pthread_mutex_init(&c->states_lock, NULL);
+	err = decode(&c->schema, 0, bytes, n, base, &c->head, e);
+	if (err) {
+		container_free(c);
+		return err;
+	}
+	c->bytes = bytes;
+	*out = c;
+	return 0;
+}
+
 void container_free(struct container *c)
 {
-	size_t i;
-
 	if (!c)
 		return;
-	for (i = 0; i < c->list_count; i++)
-		free(c->lists[i].marks);
-	free(c->lists);
+	while (c->drafts)
+		container_draft_end(c, c->drafts->node);
+	states_free(c);
+	pthread_mutex_destroy(&c->states_lock);
 	edits_free(&c->edits);
+	decoded_free(&c->head);
+	schema_free(&c->schema);
 	free(c->bytes);
 	free(c);
 }
 
 uint64_t container_size(const struct container *c)
 {
-	return c->size;
-}
-
-static const struct list *find_list(const struct container *c, uint64_t offset)
-{
-	size_t low = 0, high = c->list_count;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		if (c->lists[middle].offset <= offset)
-			low = middle;
-		else
-			high = middle;
-	}
-	return &c->lists[low];
-}
-
-uint64_t container_node_end(const struct container *c, unsigned place, uint64_t at)
-{
-	const struct place *p = &c->schema.place[place];
-	const uint8_t *bytes = c->bytes + at;
-	const struct place *element;
-	unsigned i;
-
-	if (p->fixed_size)
-		return at + p->min_size;
-	switch (p->row->kind) {
-	case STRING:
-	case BLOB:
-		return at + 4 + le_get(bytes, 4);
-	case OPTION:
-		return at + 1 + (bytes[0] ? p->row->size : 0);
-	case LIST:
-		element = &c->schema.place[p->first_child];
-		if (element->fixed_size)
-			return at + 4 + le_get(bytes, 4) * element->min_size;
-		return find_list(c, at)->end;
-	case RECORD:
-		for (i = p->first_child; i < p->first_child + p->children; i++)
-			at = container_node_end(c, i, at);
-		return at;
-	case VARIANT:
-		at++;
-		for (i = p->first_child; i < p->first_child + p->children; i++)
-			if (c->schema.place[i].tag == bytes[0])
-				at = container_node_end(c, i, at);
-		return at;
-	default:
-		return at;
-	}
+	return c->head.size;
 }
 
 struct node container_root(void)
@@ -92,7 +65,9 @@ bool container_is_directory(const struct container *c, struct node n)
 {
 	switch (container_row(c, n)->kind) {
 	case LIST:
+	case MAP:
 	case RECORD:
+	case STRUCT:
 	case VARIANT:
 		return true;
 	default:
@@ -100,43 +75,89 @@ bool container_is_directory(const struct container *c, struct node n)
 	}
 }
 
-static uint64_t list_count(const struct container *c, struct node list)
+bool container_is_inside(const struct container *c, struct node n, struct node *blob)
 {
-	return le_get(c->bytes + list.offset, 4);
+	return is_inside(c, n) && owner_find(c, n, blob);
 }
 
-/* Element INDEX, which the list has. */
-static struct node list_element(const struct container *c, struct node list, uint64_t index)
+bool container_is_owner(const struct container *c, struct node n)
 {
-	unsigned element = c->schema.place[list.place].first_child;
-	const struct place *p = &c->schema.place[element];
-	uint64_t at, i;
+	const struct place *p = &c->schema.place[n.place];
 
-	if (p->fixed_size)
-		return (struct node){ element, list.offset + 4 + index * p->min_size };
-	at = find_list(c, list.offset)->marks[index / MARK_EVERY];
-	for (i = index % MARK_EVERY; i > 0; i--)
-		at = container_node_end(c, element, at);
-	return (struct node){ element, at };
+	return p->row->kind == BLOB && p->children > 0;
 }
 
-/* Whether ROW is a view: it shares its offset with a leaf. */
-static bool is_view(const struct field *row)
+bool container_is_counted(const struct container *c, struct node n)
 {
-	return row->kind == TAG || row->kind == RAW || row->kind == WORD;
+	return c->schema.place[n.place].counted;
 }
 
-/* The edit in force for N, or null. */
+int container_check(const struct container *c, struct node n)
+{
+	uint64_t at;
+
+	return is_inside(c, n) ? container_offset_inside(c, n, &at) : 0;
+}
+
+unsigned container_holds(const struct container *c, struct node blob)
+{
+	struct state *s;
+	unsigned root;
+
+	if (state_get(c, blob, &s))
+		return UINT_MAX;
+	root = s->root;
+	state_put(c, s);
+	return root;
+}
+
+int container_offset_inside(const struct container *c, struct node n, uint64_t *at)
+{
+	struct state *s;
+	int err = state_get_at(c, n, &s, at);
+
+	if (!err)
+		state_put(c, s);
+	return err;
+}
+
+/* The edit in force for N, or for the blob that it is in, or null. */
 static const struct edit *edit_of(const struct container *c, struct node n)
 {
+	struct node blob;
+
+	if (container_is_inside(c, n, &blob))
+		return edits_get(&c->edits, blob.offset);
 	return is_view(container_row(c, n)) ? NULL : edits_get(&c->edits, n.offset);
 }
 
-struct value container_value(const struct container *c, struct node n)
+struct value leaf_value(const struct container *c, struct node n)
 {
-	const struct edit *edit = edit_of(c, n);
+	const struct field *row = container_row(c, n);
+	const struct buffer *draft = container_draft_bytes(c, n);
+	const struct edit *edit = is_view(row) ? NULL : edits_get(&c->edits, n.offset);
 
-	return value_decode(container_row(c, n), edit ? edit->wire.bytes : c->bytes + n.offset);
+	if (draft)
+		return (struct value){ draft->bytes, draft->size };
+	return value_decode(row, edit ? edit->wire.bytes : c->bytes + n.offset);
+}
+
+int container_value(const struct container *c, struct node n, struct value *out)
+{
+	struct state *s;
+	uint64_t at;
+	int err;
+
+	if (!is_inside(c, n)) {
+		*out = leaf_value(c, n);
+		return 0;
+	}
+	err = state_get_at(c, n, &s, &at);
+	if (err)
+		return err;
+	*out = value_decode(container_row(c, n), s->d.bytes + at);
+	state_put(c, s);
+	return 0;
 }
 
 uint64_t container_mem_size(const struct container *c)
@@ -150,70 +171,221 @@ uint64_t container_mem_size(const struct container *c)
 bool container_mtime(const struct container *c, struct node n, struct timespec *t)
 {
 	const struct edit *edit = edit_of(c, n);
+	const struct timespec *when = edit ? &edit->when : NULL;
+	const struct draft *draft;
+	struct node blob = n;
 
-	if (edit)
-		*t = edit->when;
-	return edit != NULL;
+	if (container_is_inside(c, n, &blob) && edit)
+		when = edit_stamp(edit, n);
+	draft = draft_find(c, blob);
+	if (draft)
+		when = &draft->when;
+	if (when)
+		*t = *when;
+	return when != NULL;
 }
 
-uint64_t container_version(const struct container *c, struct node n)
-{
-	const struct edit *edit = edit_of(c, n);
+/*
+ * Children
+ */
 
-	return edit ? edit->version : 0;
+/* A walk over children. */
+struct walk {
+	uint64_t from;
+	container_child *fn;
+	void *ctx;
+};
+
+/* False: the walk is over. */
+static bool tell(const struct walk *w, const char *name, uint64_t index, struct node n)
+{
+	return index < w->from || w->fn(w->ctx, name, index, n);
 }
 
-static void list_children(const struct container *c, struct node dir, uint64_t from,
-			  container_child *fn, void *ctx)
+static bool list_children(const struct container *c, struct node dir, const struct walk *w)
 {
-	uint64_t count = list_count(c, dir);
-	struct node n;
-	uint64_t i;
+	uint64_t count = decoded_count(&c->head, dir.place, dir.offset), i;
+	struct node n = { c->schema.place[dir.place].first_child, 0 };
 
-	if (from >= count)
-		return;
-	n = list_element(c, dir, from);
-	for (i = from; i < count; i++) {
-		if (!fn(ctx, NULL, i, n))
-			return;
+	if (w->from >= count)
+		return true;
+	n.offset = decoded_element(&c->head, dir.place, dir.offset, w->from);
+	for (i = w->from; i < count; i++) {
+		if (!w->fn(w->ctx, NULL, i, n))
+			return false;
 		if (i + 1 < count)
-			n.offset = container_node_end(c, n.place, n.offset);
+			n.offset = decoded_end(&c->head, n.place, n.offset);
 	}
+	return true;
 }
 
-static void record_children(const struct container *c, struct node dir, uint64_t from,
-			    container_child *fn, void *ctx)
+/*
+ * The children of the RECORD or STRUCT of PLACE, which is inside the blob with the number OWNER, at KEY;
+ * their indices are from BASE on.
+ */
+static bool members_inside(const struct container *c, unsigned place, uint64_t owner, uint32_t key,
+			   uint64_t base, const struct walk *w)
+{
+	const struct place *p = &c->schema.place[place], *child;
+	unsigned i;
+
+	for (i = 0; i < p->children; i++) {
+		child = &c->schema.place[p->first_child + i];
+		if (child->row->name &&
+		    !tell(w, child->row->name, base + i, inside_node(p->first_child + i, owner, key)))
+			return false;
+	}
+	return true;
+}
+
+/* What the blob BLOB of the directory DIR holds, beside it. */
+static int states_children(const struct container *c, struct node blob, uint64_t base,
+			   const struct walk *w)
+{
+	struct state *s;
+	uint64_t owner;
+	int err;
+
+	if (!owner_number(c, blob, &owner))
+		return 0;
+	err = state_get(c, blob, &s);
+	if (err)
+		return err;
+	if (s->root)
+		members_inside(c, s->root, owner, 0, base, w);
+	state_put(c, s);
+	return 0;
+}
+
+static int record_children(const struct container *c, struct node dir, const struct walk *w)
 {
 	const struct place *p = &c->schema.place[dir.place];
 	bool variant = p->row->kind == VARIANT;
+	uint8_t tag = variant ? c->bytes[dir.offset] : 0;
 	uint64_t at = dir.offset + variant;
+	struct node blob = { 0, 0 };
 	unsigned i;
 
 	for (i = 0; i < p->children; i++) {
 		struct node n = { p->first_child + i, at };
 		const struct place *child = &c->schema.place[n.place];
 
-		if (variant && child->tag >= 0 && child->tag != c->bytes[dir.offset])
+		if (!place_includes(p, tag, child))
 			continue;
 		if (is_view(child->row))
 			n.offset = dir.offset;
 		else if (child->row->at_end)
-			n.offset = c->size - child->row->size;
+			n.offset = c->head.size - child->row->size;
 		else if (i + 1 < p->children)
-			at = container_node_end(c, n.place, at);
-		if (i >= from && child->row->name && !fn(ctx, child->row->name, i, n))
-			return;
+			at = decoded_end(&c->head, n.place, at);
+		if (child->row->name && !tell(w, child->row->name, i, n))
+			return 0;
+		if (container_is_owner(c, n))
+			blob = n;
+	}
+	return blob.place ? states_children(c, blob, p->children, w) : 0;
+}
+
+/* The text of ID, which ROW, a map's, has no name for. */
+static const char *id_text(const struct field *row, uint32_t id, char text[CONTAINER_NAME_MAX])
+{
+	const struct id_name *name;
+
+	for (name = row->names; name && name->name; name++)
+		if (name->id == id)
+			return name->name;
+	if (row->prefix)
+		snprintf(text, CONTAINER_NAME_MAX, "%s%u", row->prefix, id);
+	else
+		snprintf(text, CONTAINER_NAME_MAX, "0x%x", id);
+	return text;
+}
+
+/* The last entry with an id stands for it. */
+static bool map_children(const struct container *c, const struct state *s, struct node dir,
+			 uint64_t at, const struct walk *w)
+{
+	const struct list *map = decoded_list(&s->d, dir.place, at);
+	const struct field *row = container_row(c, dir);
+	unsigned value = schema_map_value(&c->schema, dir.place);
+	const struct map_entry *entry;
+	char text[CONTAINER_NAME_MAX];
+	uint64_t i;
+
+	/* By id, so that a walk goes on where it was after an edit of another entry. */
+	for (i = w->from; i < map->count; i++) {
+		entry = &map->entries[i];
+		if (i + 1 < map->count && entry[1].id == entry->id)
+			continue;
+		if (!w->fn(w->ctx, id_text(row, entry->id, text), i,
+			   inside_node(value, inside_owner(dir), entry->id)))
+			return false;
+	}
+	return true;
+}
+
+static int inside_children(const struct container *c, struct node dir, const struct walk *w)
+{
+	uint64_t owner = inside_owner(dir), at, count, i;
+	const struct place *p = &c->schema.place[dir.place];
+	struct state *s;
+	int err = state_get_at(c, dir, &s, &at);
+
+	if (err)
+		return err;
+	if (p->row->kind == MAP) {
+		map_children(c, s, dir, at, w);
+	} else if (p->row->kind == LIST) {
+		count = decoded_count(&s->d, dir.place, at);
+		for (i = w->from; i < count; i++)
+			if (!w->fn(w->ctx, NULL, i, inside_node(p->first_child, owner, (uint32_t)i)))
+				break;
+	} else {
+		members_inside(c, dir.place, owner, inside_key(dir), 0, w);
+	}
+	state_put(c, s);
+	return 0;
+}
+
+int container_children(const struct container *c, struct node dir, uint64_t from,
+		       container_child *fn, void *ctx)
+{
+	const struct walk w = { from, fn, ctx };
+
+	if (is_inside(c, dir))
+		return inside_children(c, dir, &w);
+	if (container_row(c, dir)->kind != LIST)
+		return record_children(c, dir, &w);
+	list_children(c, dir, &w);
+	return 0;
+}
+
+void container_inside(const struct container *c, struct node blob,
+		      void (*fn)(void *ctx, struct node n), void *ctx)
+{
+	uint64_t owner;
+	unsigned i, key, times;
+
+	if (!container_is_owner(c, blob) || !owner_number(c, blob, &owner))
+		return;
+	/* The blob is the first thing in it. */
+	fn(ctx, (struct node){ c->schema.place[blob.place].parent, blob.offset });
+	for (i = 0; i < c->schema.count; i++) {
+		const struct place *p = &c->schema.place[i];
+
+		if (p->owner != blob.place || p->parent == blob.place || p->counted)
+			continue;
+		for (times = 1; p->parent != p->owner; p = &c->schema.place[p->parent])
+			if (c->schema.place[p->parent].row->kind == LIST)
+				times = c->schema.place[p->parent].row->times;
+		for (key = 0; key < times; key++)
+			fn(ctx, inside_node(i, owner, key));
 	}
 }
 
-void container_children(const struct container *c, struct node dir, uint64_t from,
-			container_child *fn, void *ctx)
-{
-	if (container_row(c, dir)->kind == LIST)
-		list_children(c, dir, from, fn, ctx);
-	else
-		record_children(c, dir, from, fn, ctx);
-}
+/*
+ * Names
+ */
 
 struct search {
 	const char *name;
@@ -231,7 +403,7 @@ static bool match(void *ctx, const char *name, uint64_t index, struct node n)
 	return !s->done;
 }
 
-/* The number that NAME is in the one way a list writes it; UINT64_MAX if it is not. */
+/* The number that NAME is in the one way that it is written; UINT64_MAX if it is not. */
 static uint64_t parse_index(const char *name)
 {
 	char *end;
@@ -243,20 +415,72 @@ static uint64_t parse_index(const char *name)
 	return *end ? UINT64_MAX : v;
 }
 
+/* The id that NAME stands for in a map of ROW; false if it does for none. */
+static bool parse_id(const struct field *row, const char *name, uint32_t *id)
+{
+	size_t n = row->prefix ? strlen(row->prefix) : 2;
+	const struct id_name *known;
+	char text[CONTAINER_NAME_MAX];
+
+	for (known = row->names; known && known->name; known++) {
+		if (strcmp(known->name, name) == 0) {
+			*id = known->id;
+			return true;
+		}
+	}
+	if (strlen(name) <= n || strlen(name) > n + 10)
+		return false;
+	*id = (uint32_t)strtoull(name + n, NULL, row->prefix ? 10 : 16);
+	return strcmp(id_text(row, *id, text), name) == 0;
+}
+
+static int lookup_inside(const struct container *c, struct node dir, const char *name,
+			 struct node *out)
+{
+	const struct field *row = container_row(c, dir);
+	const struct map_entry *entry;
+	struct state *s;
+	uint64_t at, index;
+	bool found;
+	uint32_t id;
+	int err = state_get_at(c, dir, &s, &at);
+
+	if (err)
+		return err;
+	if (row->kind == MAP) {
+		found = parse_id(row, name, &id) && list_entries(decoded_list(&s->d, dir.place, at), id, &entry);
+		*out = inside_node(schema_map_value(&c->schema, dir.place), inside_owner(dir), found ? id : 0);
+	} else {
+		index = parse_index(name);
+		found = index < decoded_count(&s->d, dir.place, at);
+		*out = inside_node(c->schema.place[dir.place].first_child, inside_owner(dir),
+				   found ? (uint32_t)index : 0);
+	}
+	state_put(c, s);
+	return found ? 0 : -ENOENT;
+}
+
 int container_lookup(const struct container *c, struct node dir, const char *name,
 		     struct node *out)
 {
+	enum kind kind = container_row(c, dir)->kind;
 	struct search s = { .name = name };
 	uint64_t index;
+	int err;
 
-	if (container_row(c, dir)->kind == LIST) {
+	if (is_inside(c, dir) && (kind == LIST || kind == MAP))
+		return lookup_inside(c, dir, name, out);
+	if (kind == LIST) {
 		index = parse_index(name);
-		if (index >= list_count(c, dir))
+		if (index >= decoded_count(&c->head, dir.place, dir.offset))
 			return -ENOENT;
-		*out = list_element(c, dir, index);
+		*out = (struct node){ c->schema.place[dir.place].first_child,
+				      decoded_element(&c->head, dir.place, dir.offset, index) };
 		return 0;
 	}
-	record_children(c, dir, 0, match, &s);
+	err = container_children(c, dir, 0, match, &s);
+	if (err)
+		return err;
 	if (!s.done)
 		return -ENOENT;
 	*out = s.found;
@@ -292,9 +516,9 @@ bool container_number(const struct container *c, const char *path, uint64_t *out
 	struct node n;
 	struct value v;
 
-	if (container_find(c, path, &n) || container_row(c, n)->kind != UINT)
+	if (container_find(c, path, &n) || container_row(c, n)->kind != UINT ||
+	    container_row(c, n)->size > 8 || container_value(c, n, &v))
 		return false;
-	v = container_value(c, n);
 	if (container_row(c, n)->words || text_is_none(container_row(c, n), &v))
 		return false;
 	*out = text_number(container_row(c, n), &v);

@@ -8,6 +8,11 @@
  * what they are for the life of the container; an edit replaces the bytes of
  * one leaf, and only edits own memory.
  *
+ * What a blob holds is decoded when it is looked at.  A node inside a blob is a part
+ * of the blob's bytes: its value is read from what the blob shows, and an edit of it is
+ * an edit of the blob.  It is not there any more where the blob shows something else:
+ * functions that are given it answer -ESTALE then, and -ENOMEM where memory runs out.
+ *
  * Functions that take a const container may run side by side; the others need
  * the container for themselves.
  */
@@ -22,10 +27,16 @@
 
 struct container;
 
+/* OFFSET has 52 bits.  Inside a blob it names the blob and the element of a list or map. */
 struct node {
 	unsigned place;
 	uint64_t offset;
 };
+
+static inline bool node_equal(struct node a, struct node b)
+{
+	return a.place == b.place && a.offset == b.offset;
+}
 
 /*
  * Decode the head of which ROOT (format.h) is the row, and that the N bytes at BYTES
@@ -49,10 +60,35 @@ struct node container_root(void);
 /* The row that describes N. */
 const struct field *container_row(const struct container *c, struct node n);
 
-/* Whether N has children: a LIST, RECORD or VARIANT. */
+/* Whether N has children. */
 bool container_is_directory(const struct container *c, struct node n);
 
-/* The child of the directory DIR called NAME in *OUT: 0 or -ENOENT. */
+/* Whether N is inside a blob, and which in *BLOB; it need not be there any more. */
+bool container_is_inside(const struct container *c, struct node n, struct node *blob);
+
+/* Whether the leaf N is a blob in which there may be nodes. */
+bool container_is_owner(const struct container *c, struct node n);
+
+/* Whether N is inside a blob and below a list or map there, so that a count says whether it is there. */
+bool container_is_counted(const struct container *c, struct node n);
+
+/* Whether N is there: always, if it is not inside a blob.  0, -ESTALE or -ENOMEM. */
+int container_check(const struct container *c, struct node n);
+
+/* A number that says what BLOB holds, as far as it says which nodes that are not counted are inside. */
+unsigned container_holds(const struct container *c, struct node blob);
+
+/* Where the value of the leaf N starts in what the blob that it is in shows. */
+int container_offset_inside(const struct container *c, struct node n, uint64_t *at);
+
+/*
+ * Call FN for each node that may be inside the blob BLOB, whatever that holds, and is not
+ * counted; and for the directory that BLOB is in.
+ */
+void container_inside(const struct container *c, struct node blob,
+		      void (*fn)(void *ctx, struct node n), void *ctx);
+
+/* The child of the directory DIR called NAME in *OUT: 0, -ENOENT, -ESTALE or -ENOMEM. */
 int container_lookup(const struct container *c, struct node dir, const char *name,
 		     struct node *out);
 
@@ -65,21 +101,28 @@ int container_find(const struct container *c, const char *path, struct node *out
 /* The number in the file at PATH in *OUT; false if there is no such number. */
 bool container_number(const struct container *c, const char *path, uint64_t *out);
 
+/* What a name of a child takes at most, with its NUL. */
+enum { CONTAINER_NAME_MAX = 40 };
+
 /*
- * A child of a directory.  Its name is NAME, or INDEX in decimal where NAME is
- * null.  Return false to end the walk.
+ * A child of a directory.  Its name is NAME, which is gone after the call, or INDEX in
+ * decimal where NAME is null.  Return false to end the walk.
  */
 typedef bool container_child(void *ctx, const char *name, uint64_t index, struct node n);
 
 /*
- * Call FN for each child of the directory DIR, from index FROM on.  Indices grow, and the child of an index stays the same whatever edits
- * come.
+ * Call FN for each child of the directory DIR, from index FROM on.  Indices grow, and the
+ * child of an index stays the same whatever edits come, but for what is inside a blob.
+ * 0, -ESTALE or -ENOMEM.
  */
-void container_children(const struct container *c, struct node dir, uint64_t from,
-			container_child *fn, void *ctx);
+int container_children(const struct container *c, struct node dir, uint64_t from,
+		       container_child *fn, void *ctx);
 
-/* The present value of the leaf N, which is not RAW.  Valid until N is edited. */
-struct value container_value(const struct container *c, struct node n);
+/*
+ * What the leaf N, which is not RAW, shows in *OUT: its draft, or its value with the edits in
+ * force.  Valid until N, or the blob that it is in, is edited.  0, -ESTALE or -ENOMEM.
+ */
+int container_value(const struct container *c, struct node n, struct value *out);
 
 /*
  * Append up to SIZE bytes, from OFFSET on, of the encoding of RAW node N's record
@@ -91,11 +134,24 @@ void container_raw(const struct container *c, struct node n, uint64_t offset, ui
 /* The bytes that there are of it. */
 uint64_t container_raw_size(const struct container *c, struct node n);
 
-/* When N was last edited: false if it never was. */
+/* When what N shows was last edited: false if it never was. */
 bool container_mtime(const struct container *c, struct node n, struct timespec *t);
 
-/* A number that is another after every edit of N; 0 before the first. */
-uint64_t container_version(const struct container *c, struct node n);
+/*
+ * A draft is what a leaf of bytes, which is not inside a blob, shows and does not have in
+ * force.  It is no part of any encoding.
+ */
+
+/* Make the BYTES, which are taken over, the draft of N: 0, or -ENOMEM and nothing is done. */
+int container_draft(struct container *c, struct node n, struct buffer *bytes, struct timespec when);
+
+/* The bytes of N's draft, which may be changed with all of C to oneself; null if it has none. */
+struct buffer *container_draft_bytes(const struct container *c, struct node n);
+
+/* The bytes of N's draft were changed. */
+void container_draft_changed(struct container *c, struct node n, struct timespec when);
+
+void container_draft_end(struct container *c, struct node n);
 
 /* Edits in the making, or in force: at most one of a leaf.  Starts as { 0 }. */
 struct edits {
@@ -108,7 +164,9 @@ void edits_free(struct edits *e);
 
 /*
  * Add that the leaf N, which is no view, is to have the value V, which must have passed
- * value_check for N's row; in place of what E had for N.  0, or -ENOMEM and E is as it was.
+ * value_check for N's row; in place of what E had for N.  Inside a blob: that the blob is to be
+ * what E has for it, else what it shows, with V in it, which has N's width.  0, or -ENOMEM or
+ * -ESTALE and E is as it was.
  */
 int edits_add(struct edits *e, const struct container *c, struct node n, const struct value *v,
 	      struct timespec when);

@@ -12,16 +12,14 @@ struct leaf {
 	struct leaf *next;
 	struct node node;
 	const struct field *row;
+	struct leaf *blob; /* that it is inside of, or null; one of its users */
 	unsigned users;
-	pthread_mutex_t writing; /* held over a write and its save */
+	pthread_mutex_t writing; /* held over a write and its save; then the blob's */
 	bool truncated;        /* text: the next write starts from nothing */
-	bool drafting;         /* bytes: DRAFT is what the leaf shows */
 	/* Bytes that O_TRUNC emptied and nobody wrote since, under WRITING: */
 	const struct file *emptier; /* whose O_TRUNC that was, the last one's; or null */
 	bool closed;                /* a descriptor of EMPTIER is */
 	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
-	struct buffer draft;
-	struct timespec drafted;
 	struct file *writers; /* those that wrote in the draft, under WRITING */
 };
 
@@ -37,21 +35,17 @@ struct file {
 	int lost;           /* why a draft that it wrote in could not be saved; not told yet */
 	bool fresh;         /* TEXT started from nothing */
 	struct buffer text; /* as this file wrote it, piece by piece */
-	uint64_t version;   /* of the leaf after TEXT was made its value */
 };
 
 void files_init(struct files *f, struct mount *m)
 {
-	f->mount = m;
-	f->leaves = NULL;
-	f->newest = NULL;
+	*f = (struct files){ .mount = m };
 	pthread_mutex_init(&f->lock, NULL);
 }
 
 static void leaf_free(struct leaf *leaf)
 {
 	pthread_mutex_destroy(&leaf->writing);
-	buffer_free(&leaf->draft);
 	free(leaf);
 }
 
@@ -83,8 +77,35 @@ static struct leaf *find_leaf(struct files *f, struct node n)
 {
 	struct leaf *leaf = f->leaves;
 
-	while (leaf && (leaf->node.place != n.place || leaf->node.offset != n.offset))
+	while (leaf && !node_equal(leaf->node, n))
 		leaf = leaf->next;
+	return leaf;
+}
+
+/* Likewise; made if it is not there.  Null if memory runs out. */
+static struct leaf *need_leaf(struct files *f, struct node n)
+{
+	struct leaf *leaf = find_leaf(f, n);
+	struct node blob;
+
+	if (!leaf) {
+		leaf = calloc(1, sizeof(*leaf));
+		if (!leaf)
+			return NULL;
+		leaf->node = n;
+		leaf->row = container_row(f->mount->container, n);
+		if (container_is_inside(f->mount->container, n, &blob)) {
+			leaf->blob = need_leaf(f, blob);
+			if (!leaf->blob) {
+				free(leaf);
+				return NULL;
+			}
+		}
+		pthread_mutex_init(&leaf->writing, NULL);
+		leaf->next = f->leaves;
+		f->leaves = leaf;
+	}
+	leaf->users++;
 	return leaf;
 }
 
@@ -93,35 +114,39 @@ static struct leaf *leaf_get(struct files *f, struct node n)
 	struct leaf *leaf;
 
 	pthread_mutex_lock(&f->lock);
-	leaf = find_leaf(f, n);
-	if (!leaf) {
-		leaf = calloc(1, sizeof(*leaf));
-		if (leaf) {
-			leaf->node = n;
-			leaf->row = container_row(f->mount->container, n);
-			pthread_mutex_init(&leaf->writing, NULL);
-			leaf->next = f->leaves;
-			f->leaves = leaf;
-		}
-	}
-	if (leaf)
-		leaf->users++;
+	leaf = need_leaf(f, n);
 	pthread_mutex_unlock(&f->lock);
 	return leaf;
 }
 
 static void leaf_put(struct files *f, struct leaf *leaf)
 {
-	struct leaf **link;
+	struct leaf **link, *blob;
 
 	pthread_mutex_lock(&f->lock);
-	if (--leaf->users == 0 && !leaf->truncated) {
+	while (leaf && --leaf->users == 0 && !leaf->truncated) {
+		blob = leaf->blob;
 		for (link = &f->leaves; *link != leaf; link = &(*link)->next)
 			;
 		*link = leaf->next;
 		leaf_free(leaf);
+		leaf = blob;
 	}
 	pthread_mutex_unlock(&f->lock);
+}
+
+static void lock_writing(struct leaf *leaf)
+{
+	pthread_mutex_lock(&leaf->writing);
+	if (leaf->blob)
+		pthread_mutex_lock(&leaf->blob->writing);
+}
+
+static void unlock_writing(struct leaf *leaf)
+{
+	if (leaf->blob)
+		pthread_mutex_unlock(&leaf->blob->writing);
+	pthread_mutex_unlock(&leaf->writing);
 }
 
 static struct timespec now(void)
@@ -139,49 +164,120 @@ static void add_slice(struct buffer *out, const uint8_t *bytes, size_t size, siz
 		buffer_add(out, bytes + offset, size - offset < n ? size - offset : n);
 }
 
-/* Append up to N bytes, from OFFSET on, of what a leaf shows without a draft. */
-static void print_slice(struct mount *m, struct node node, size_t n, uint64_t offset,
-			struct buffer *out)
+/* Append up to N bytes, from OFFSET on, of what a leaf shows. */
+static int print_slice(struct mount *m, struct node node, size_t n, uint64_t offset,
+		       struct buffer *out)
 {
 	const struct field *row = container_row(m->container, node);
 	struct buffer text = { 0 };
 	struct value v;
+	int err = 0;
 
 	pthread_rwlock_rdlock(&m->lock);
 	if (row->kind == RAW) {
 		container_raw(m->container, node, offset, n, out);
 	} else {
-		v = container_value(m->container, node);
-		if (text_is_text(row)) {
+		err = container_value(m->container, node, &v);
+		if (!err && text_is_text(row)) {
 			text_print(row, &v, &text);
 			v = (struct value){ .bytes = text.bytes, .size = text.size };
 			out->failed |= text.failed;
 		}
-		add_slice(out, v.bytes, v.size, n, offset);
+		if (!err)
+			add_slice(out, v.bytes, v.size, n, offset);
 	}
 	pthread_rwlock_unlock(&m->lock);
 	buffer_free(&text);
+	return out->failed ? -ENOMEM : err;
 }
 
 /* All of it. */
-static void print(struct mount *m, struct node n, struct buffer *out)
+static int print(struct mount *m, struct node n, struct buffer *out)
 {
-	print_slice(m, n, SIZE_MAX, 0, out);
+	return print_slice(m, n, SIZE_MAX, 0, out);
 }
 
 int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
 {
-	struct leaf *leaf = file->leaf;
-	bool drafting;
+	return print_slice(file->files->mount, file->leaf->node, n, offset, out);
+}
 
-	pthread_mutex_lock(&file->files->lock);
-	drafting = leaf->drafting;
-	if (drafting)
-		add_slice(out, leaf->draft.bytes, leaf->draft.size, n, offset);
-	pthread_mutex_unlock(&file->files->lock);
-	if (!drafting)
-		print_slice(file->files->mount, leaf->node, n, offset, out);
-	return out->failed ? -ENOMEM : 0;
+/*
+ * Changes that others see
+ */
+
+static void tell_node(void *ctx, struct node n)
+{
+	struct files *f = ctx;
+
+	f->changed(f->changed_ctx, n);
+}
+
+/* All that is inside BLOB may be another now. */
+static void tell_inside(struct files *f, struct node blob)
+{
+	if (f->changed)
+		container_inside(f->mount->container, blob, tell_node, f);
+}
+
+static unsigned holds(struct mount *m, struct node blob)
+{
+	unsigned what;
+
+	pthread_rwlock_rdlock(&m->lock);
+	what = container_holds(m->container, blob);
+	pthread_rwlock_unlock(&m->lock);
+	return what;
+}
+
+/*
+ * The draft is no more.  If it could not be saved for the reason ERR, what each of
+ * its writers wrote is lost, whoever's call it was that tried.  With WRITING held.
+ */
+static void end_draft(struct files *f, struct leaf *leaf, int err)
+{
+	while (leaf->writers) {
+		struct file *file = leaf->writers;
+
+		leaf->writers = file->next;
+		file->wrote = false;
+		if (err)
+			file->lost = err;
+	}
+	pthread_rwlock_wrlock(&f->mount->lock);
+	container_draft_end(f->mount->container, leaf->node);
+	pthread_rwlock_unlock(&f->mount->lock);
+	if (err)
+		tell_inside(f, leaf->node);
+}
+
+/* Give the leaf the value V. */
+static int edit(struct files *f, struct leaf *leaf, const struct value *v, struct timespec when)
+{
+	struct mount *m = f->mount;
+	struct edits edits = { 0 };
+	unsigned held = leaf->blob ? holds(m, leaf->blob->node) : 0;
+	int err;
+
+	pthread_rwlock_rdlock(&m->lock);
+	err = edits_add(&edits, m->container, leaf->node, v, when);
+	pthread_rwlock_unlock(&m->lock);
+	if (err) {
+		edits_free(&edits); /* the room for it */
+		return err;
+	}
+	err = mount_edit(m, &edits);
+	if (err)
+		return err;
+	if (!leaf->blob) {
+		tell_inside(f, leaf->node);
+		return 0;
+	}
+	/* What it had is in the blob now. */
+	end_draft(f, leaf->blob, 0);
+	if (holds(m, leaf->blob->node) != held)
+		tell_inside(f, leaf->blob->node);
+	return 0;
 }
 
 /*
@@ -195,50 +291,45 @@ static void set_truncated(struct files *f, struct leaf *leaf, bool truncated)
 	pthread_mutex_unlock(&f->lock);
 }
 
-static int edit(struct files *f, struct node n, const struct value *v, struct timespec when)
+static int edit_text(struct files *f, struct leaf *leaf, const struct buffer *text)
 {
-	struct edits edits = { 0 };
-	int err = edits_add(&edits, f->mount->container, n, v, when);
-
-	if (!err)
-		return mount_edit(f->mount, &edits);
-	edits_free(&edits); /* the room for it */
-	return err;
-}
-
-static int edit_text(struct files *f, struct node n, const struct buffer *text)
-{
-	const struct field *row = container_row(f->mount->container, n);
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 	int err;
 
 	if (text->failed)
 		return -ENOMEM;
-	err = text_parse(row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
-	return err ? err : edit(f, n, &v, now());
+	err = text_parse(leaf->row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
+	return err ? err : edit(f, leaf, &v, now());
 }
 
-static uint64_t leaf_version(struct file *file)
+/* Whether what FILE wrote is still what the leaf is: then more pieces may follow. */
+static bool is_current(struct file *file)
 {
 	struct mount *m = file->files->mount;
-	uint64_t version;
+	struct leaf *leaf = file->leaf;
+	uint8_t scratch[TEXT_SCRATCH];
+	struct value wrote, v;
+	bool same;
 
+	if (text_parse(leaf->row, (char *)file->text.bytes, file->text.size, scratch, &wrote))
+		return false;
 	pthread_rwlock_rdlock(&m->lock);
-	version = container_version(m->container, file->leaf->node);
+	same = !container_value(m->container, leaf->node, &v) && v.size == wrote.size &&
+	       (v.size == 0 || memcmp(v.bytes, wrote.bytes, v.size) == 0);
 	pthread_rwlock_unlock(&m->lock);
-	return version;
+	return same;
 }
 
 /* The text that a write of FILE changes, to OUT. */
-static void start_text(struct file *file, struct buffer *out)
+static int start_text(struct file *file, struct buffer *out)
 {
 	if (file->truncated || (file->leaf->truncated && !file->text.size))
-		return;
-	if (file->text.size && (file->fresh || file->version == leaf_version(file)))
-		buffer_add(out, file->text.bytes, file->text.size);
-	else
-		print(file->files->mount, file->leaf->node, out);
+		return 0;
+	if (!file->text.size || !(file->fresh || is_current(file)))
+		return print(file->files->mount, file->leaf->node, out);
+	buffer_add(out, file->text.bytes, file->text.size);
+	return 0;
 }
 
 static int write_text(struct file *file, const void *data, size_t n, uint64_t offset)
@@ -246,19 +337,20 @@ static int write_text(struct file *file, const void *data, size_t n, uint64_t of
 	const struct field *row = file->leaf->row;
 	struct buffer text = { 0 };
 	bool fresh = file->truncated || file->leaf->truncated || file->fresh;
-	int err;
+	int err = start_text(file, &text);
 
-	start_text(file, &text);
 	if (file->flags & O_APPEND)
 		offset = text.size;
-	if (offset > text_max(row) || n > text_max(row) - offset) {
+	if (err) {
+		;
+	} else if (offset > text_max(row) || n > text_max(row) - offset) {
 		err = row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
 	} else {
 		if (offset + n > text.size)
 			buffer_add(&text, NULL, offset + n - text.size);
 		if (text.bytes && !text.failed)
 			memcpy(text.bytes + offset, data, n);
-		err = edit_text(file->files, file->leaf->node, &text);
+		err = edit_text(file->files, file->leaf, &text);
 	}
 	set_truncated(file->files, file->leaf, false);
 	if (err) {
@@ -269,7 +361,6 @@ static int write_text(struct file *file, const void *data, size_t n, uint64_t of
 	file->text = text;
 	file->fresh = fresh;
 	file->truncated = file->truncate_told = false;
-	file->version = leaf_version(file);
 	return 0;
 }
 
@@ -289,17 +380,18 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 	}
 	if (size == 0) {
 		if (row->kind == STRING)
-			err = edit_text(f, leaf->node, &text);
+			err = edit_text(f, leaf, &text);
 		set_truncated(f, leaf, !err);
 		return err;
 	}
 	if (size > text_max(row))
 		return row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
-	print(f->mount, leaf->node, &text);
+	err = print(f->mount, leaf->node, &text);
 	if (size > text.size)
 		buffer_add(&text, NULL, size - text.size);
 	text.size = size;
-	err = edit_text(f, leaf->node, &text);
+	if (!err)
+		err = edit_text(f, leaf, &text);
 	buffer_free(&text);
 	if (!err)
 		set_truncated(f, leaf, false);
@@ -317,7 +409,7 @@ static int flush_text(struct file *file)
 		return 0;
 	set_truncated(file->files, file->leaf, true);
 	if (string) {
-		err = edit_text(file->files, file->leaf->node, &nothing);
+		err = edit_text(file->files, file->leaf, &nothing);
 		file->truncate_told = false;
 	}
 	return err;
@@ -327,94 +419,114 @@ static int flush_text(struct file *file)
  * Bytes
  */
 
+/* The bytes of its draft, or null.  With WRITING held nobody else makes, changes or ends it. */
+static struct buffer *draft_of(struct files *f, const struct leaf *leaf)
+{
+	struct buffer *draft;
+
+	pthread_rwlock_rdlock(&f->mount->lock);
+	draft = container_draft_bytes(f->mount->container, leaf->node);
+	pthread_rwlock_unlock(&f->mount->lock);
+	return draft;
+}
+
 /*
- * Make the draft SIZE bytes long, and put the N bytes at DATA to OFFSET in it.  A
- * new draft starts from nothing if EMPTY, else from what the leaf shows; it shows
- * only when this is done.  With WRITING held.
+ * Make the draft of LEAF, which is not inside a blob, SIZE bytes long, and put the N bytes at
+ * DATA to OFFSET in it.  A new draft starts from nothing if EMPTY, else from what the leaf
+ * shows; it shows only when this is done.  With WRITING held.
  */
 static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t size,
 			const void *data, size_t n, uint64_t offset)
 {
-	bool fresh = empty || !leaf->drafting;
-	struct buffer made = { 0 }, unused = { 0 };
-	struct buffer *draft = fresh ? &made : &leaf->draft;
+	struct container *c = f->mount->container;
+	struct buffer made = { 0 }, *draft;
+	bool fresh;
 	int err = 0;
 
-	if (fresh && !empty)
-		print(f->mount, leaf->node, &made);
-	pthread_mutex_lock(&f->lock);
-	if (size > draft->size)
+	draft = draft_of(f, leaf);
+	fresh = empty || !draft;
+	if (fresh) {
+		draft = &made;
+		err = empty ? 0 : print(f->mount, leaf->node, &made);
+	}
+	pthread_rwlock_wrlock(&f->mount->lock);
+	if (!err && size > draft->size)
 		buffer_add(draft, NULL, size - draft->size);
 	if (draft->failed) {
 		/* The bytes are as they were, only no more can be added. */
 		draft->failed = false;
-		unused = made;
 		err = -ENOMEM;
-	} else {
+	}
+	if (!err) {
 		draft->size = size;
 		if (n)
 			memcpy(draft->bytes + offset, data, n);
-		if (fresh) {
-			unused = leaf->draft;
-			leaf->draft = made;
-		}
-		leaf->drafting = true;
-		leaf->emptier = NULL;
-		leaf->drafted = now();
+		if (fresh)
+			err = container_draft(c, leaf->node, &made, now());
+		else
+			container_draft_changed(c, leaf->node, now());
 	}
-	pthread_mutex_unlock(&f->lock);
-	buffer_free(&unused);
-	return err;
+	pthread_rwlock_unlock(&f->mount->lock);
+	buffer_free(&made);
+	if (err)
+		return err;
+	leaf->emptier = NULL;
+	tell_inside(f, leaf->node);
+	return 0;
+}
+
+/* The leaf whose draft gathers what is written to LEAF. */
+static struct leaf *drafting(struct leaf *leaf)
+{
+	return leaf->blob ? leaf->blob : leaf;
 }
 
 static void note_write(struct file *file)
 {
+	struct leaf *leaf = drafting(file->leaf);
+
 	if (file->wrote)
 		return;
 	file->wrote = true;
-	file->next = file->leaf->writers;
-	file->leaf->writers = file;
-}
-
-/*
- * The draft is no more.  If it could not be saved for the reason ERR, what each of
- * its writers wrote is lost, whoever's call it was that tried.  With WRITING held.
- */
-static void end_draft(struct files *f, struct leaf *leaf, int err)
-{
-	while (leaf->writers) {
-		struct file *file = leaf->writers;
-
-		leaf->writers = file->next;
-		file->wrote = false;
-		if (err)
-			file->lost = err;
-	}
-	pthread_mutex_lock(&f->lock);
-	leaf->drafting = false;
-	buffer_free(&leaf->draft);
-	pthread_mutex_unlock(&f->lock);
+	file->next = leaf->writers;
+	leaf->writers = file;
 }
 
 /* Make the draft the leaf's value; without it, if that fails, the old value shows again. */
 static int save_draft(struct files *f, struct leaf *leaf)
 {
-	struct value v = { .bytes = leaf->draft.bytes, .size = leaf->draft.size };
+	struct buffer *draft = draft_of(f, leaf);
+	struct value v = { .bytes = draft->bytes, .size = draft->size };
 	int err = value_check(leaf->row, &v);
+	struct timespec when;
+	uint64_t size;
 
 	if (!err)
-		err = edit(f, leaf->node, &v, leaf->drafted);
+		err = files_stat(f, leaf->node, &size, &when); /* since when it shows */
+	if (!err)
+		err = edit(f, leaf, &v, when);
 	end_draft(f, leaf, err);
 	return err;
 }
 
-static uint64_t shown_size(struct files *f, struct leaf *leaf)
+static int shown_size(struct files *f, struct leaf *leaf, uint64_t *size)
 {
 	struct timespec when;
-	uint64_t size;
 
-	files_stat(f, leaf->node, &size, &when);
-	return size;
+	return files_stat(f, leaf->node, size, &when);
+}
+
+/* Bytes of a fixed size inside a blob: a part of the blob's draft. */
+static int change_part(struct files *f, struct leaf *leaf, const void *data, size_t n, uint64_t offset)
+{
+	uint64_t size, at;
+	int err = shown_size(f, leaf->blob, &size);
+
+	pthread_rwlock_rdlock(&f->mount->lock);
+	if (!err)
+		err = container_offset_inside(f->mount->container, leaf->node, &at);
+	pthread_rwlock_unlock(&f->mount->lock);
+	return err ? err : change_draft(f, leaf->blob, false, size, data, n, at + offset);
 }
 
 static int change_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
@@ -423,9 +535,11 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	struct leaf *leaf = file->leaf;
 	const struct field *row = leaf->row;
 	bool empty = file->truncated || leaf->emptier;
-	uint64_t size = empty ? 0 : shown_size(f, leaf);
-	int err;
+	uint64_t size = 0;
+	int err = empty ? 0 : shown_size(f, leaf, &size);
 
+	if (err)
+		return err;
 	if (file->flags & O_APPEND)
 		offset = size;
 	if (offset > row->size || n > row->size - offset)
@@ -435,7 +549,8 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
 	if (row->kind != BLOB && size != row->size)
 		return -EINVAL;
-	err = change_draft(f, leaf, empty, size, data, n, offset);
+	err = leaf->blob ? change_part(f, leaf, data, n, offset)
+			 : change_draft(f, leaf, empty, size, data, n, offset);
 	if (!err) {
 		file->truncated = false;
 		note_write(file);
@@ -454,10 +569,11 @@ static int write_bytes(struct file *file, const void *data, size_t n, uint64_t o
 static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
 {
 	const struct field *row = leaf->row;
-	int err;
+	uint64_t now_shown;
+	int err = shown_size(f, leaf, &now_shown);
 
-	if (size == shown_size(f, leaf) && row->kind != BLOB)
-		return 0;
+	if (err || (size == now_shown && row->kind != BLOB))
+		return err;
 	if (row->kind == BYTES || (row->kind == OPTION && size > 0))
 		return -EINVAL;
 	if (size > row->size)
@@ -474,7 +590,7 @@ static int flush_bytes(struct file *file)
 
 	/* Else another call has saved what FILE wrote, or failed to. */
 	if (file->wrote)
-		save_draft(file->files, file->leaf);
+		save_draft(file->files, drafting(file->leaf));
 	err = file->lost;
 	file->lost = 0;
 	return err;
@@ -537,10 +653,16 @@ static void unlink_open(struct files *f, struct file *file)
 int file_open(struct files *f, struct node n, int flags, struct file **out)
 {
 	struct file *file;
+	int err;
 
 	if (((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC) &&
 	    container_row(f->mount->container, n)->access == RO)
 		return -EACCES;
+	pthread_rwlock_rdlock(&f->mount->lock);
+	err = container_check(f->mount->container, n);
+	pthread_rwlock_unlock(&f->mount->lock);
+	if (err)
+		return err;
 	file = calloc(1, sizeof(*file));
 	if (!file)
 		return -ENOMEM;
@@ -576,12 +698,12 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 
 	if (n == 0)
 		return 0;
-	pthread_mutex_lock(&file->leaf->writing);
+	lock_writing(file->leaf);
 	if (text_is_text(file->leaf->row))
 		err = write_text(file, data, n, offset);
 	else
 		err = write_bytes(file, data, n, offset);
-	pthread_mutex_unlock(&file->leaf->writing);
+	unlock_writing(file->leaf);
 	return err;
 }
 
@@ -593,11 +715,11 @@ int file_flush(struct file *file)
 	/* Who only reads does not wait for another's save. */
 	if (!file_may_change(file))
 		return 0;
-	pthread_mutex_lock(&leaf->writing);
+	lock_writing(leaf);
 	leaf->closed |= leaf->emptier == file;
 	if (may_write(file))
 		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
-	pthread_mutex_unlock(&leaf->writing);
+	unlock_writing(leaf);
 	return err;
 }
 
@@ -612,11 +734,11 @@ void file_close(struct file *file)
 	 * that wait for a save hold up all others.
 	 */
 	if (file->flags & O_TRUNC) {
-		pthread_mutex_lock(&leaf->writing);
+		lock_writing(leaf);
 		/* Whoever truncates and closes after FILE may still write. */
 		if (leaf->emptier == file)
 			save_emptied(f, leaf);
-		pthread_mutex_unlock(&leaf->writing);
+		unlock_writing(leaf);
 	}
 	pthread_mutex_lock(&f->lock);
 	unlink_open(f, file);
@@ -646,51 +768,42 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 	leaf = leaf_get(f, n);
 	if (!leaf)
 		return -ENOMEM;
-	pthread_mutex_lock(&leaf->writing);
+	lock_writing(leaf);
 	if (text_is_text(leaf->row))
 		err = truncate_text(f, leaf, file, size);
 	else
 		err = truncate_bytes(f, leaf, file, size);
-	pthread_mutex_unlock(&leaf->writing);
+	unlock_writing(leaf);
 	leaf_put(f, leaf);
 	return err;
 }
 
-void files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when)
+int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when)
 {
 	struct mount *m = f->mount;
 	const struct field *row = container_row(m->container, n);
-	struct leaf *leaf;
 	struct value v;
-	bool drafting;
-
-	pthread_mutex_lock(&f->lock);
-	leaf = find_leaf(f, n);
-	drafting = leaf && leaf->drafting;
-	if (drafting) {
-		*size = leaf->draft.size;
-		*when = leaf->drafted;
-	}
-	pthread_mutex_unlock(&f->lock);
-	if (drafting)
-		return;
+	int err = 0;
 
 	pthread_rwlock_rdlock(&m->lock);
 	if (row->kind == RAW) {
 		*size = container_raw_size(m->container, n);
 	} else {
-		v = container_value(m->container, n);
-		*size = text_size(row, &v);
+		err = container_value(m->container, n, &v);
+		if (!err)
+			*size = text_size(row, &v);
 		container_mtime(m->container, n, when);
 	}
 	pthread_rwlock_unlock(&m->lock);
+	return err;
 }
 
 /* What was begun before the edit that was now made is over: that one came later. */
 static void end_begun(struct files *f, struct leaf *leaf)
 {
 	set_truncated(f, leaf, false);
-	end_draft(f, leaf, 0);
+	if (!leaf->blob)
+		end_draft(f, leaf, 0);
 	leaf->emptier = NULL;
 }
 
@@ -702,9 +815,9 @@ static int replace(struct files *f, struct leaf *leaf, const void *data, size_t 
 
 	if (text_is_text(leaf->row))
 		return size > text_max(leaf->row) ? -ENAMETOOLONG
-						  : edit_text(f, leaf->node, &text);
+						  : edit_text(f, leaf, &text);
 	err = value_check(leaf->row, &v);
-	return err ? err : edit(f, leaf->node, &v, now());
+	return err ? err : edit(f, leaf, &v, now());
 }
 
 int files_replace(struct files *f, struct node n, const void *data, size_t size)
@@ -717,11 +830,11 @@ int files_replace(struct files *f, struct node n, const void *data, size_t size)
 	leaf = leaf_get(f, n);
 	if (!leaf)
 		return -ENOMEM;
-	pthread_mutex_lock(&leaf->writing);
+	lock_writing(leaf);
 	err = replace(f, leaf, data, size);
 	if (!err)
 		end_begun(f, leaf);
-	pthread_mutex_unlock(&leaf->writing);
+	unlock_writing(leaf);
 	leaf_put(f, leaf);
 	return err;
 }

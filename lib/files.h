@@ -6,6 +6,9 @@
  * Text is parsed inside the write that brings it, and each write that succeeds
  * is an edit.  Bytes are gathered in a draft that all open files see, and are an
  * edit when a file that wrote them is flushed.
+ *
+ * What is inside a blob shows the blob's draft, if there is one.  Bytes there are gathered
+ * in it too; an edit of a text there takes what the draft has into the blob with it.
  */
 #ifndef SMFS_FILES_H
 #define SMFS_FILES_H
@@ -18,6 +21,12 @@ struct file;
 struct files {
 	struct mount *mount;
 	pthread_mutex_t lock; /* the lists, drafts and marks; never held over a save */
+	/*
+	 * The attributes of N, and its listing if it is a directory, may be others now, by no call
+	 * that names it.  Null: nobody wants to know.
+	 */
+	void (*changed)(void *ctx, struct node n);
+	void *changed_ctx;
 	struct file *newest;  /* of those that are open */
 	struct leaf *leaves;  /* those that are open, or marked as truncated */
 };
@@ -29,7 +38,8 @@ void files_destroy(struct files *f);
 
 /*
  * Open the leaf N with open(2)'s FLAGS.  *OUT is to be closed.  0, -EACCES for writing
- * what is read-only, -ENOMEM.
+ * what is read-only, -ESTALE for what is inside a blob and not there any more, which all
+ * functions for its file answer, -ENOMEM.
  */
 int file_open(struct files *f, struct node n, int flags, struct file **out);
 
@@ -60,9 +70,9 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 
 /*
  * Bytes that the leaf N shows, in *SIZE, and in *WHEN the time of its last
- * edit, which is left as it is if there was none.
+ * edit, which is left as it is if there was none.  0, -ESTALE or -ENOMEM.
  */
-void files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when);
+int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *when);
 
 /* Make the content at DATA, as if written in one piece to an empty file, the leaf's. */
 int files_replace(struct files *f, struct node n, const void *data, size_t size);

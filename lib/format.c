@@ -21,7 +21,7 @@ static const struct field mmio[] = {
 	{ UINT, "driver_features",  8, HEX, .doc = "virtio feature bits the driver accepted" },
 	{ UINT, "status",           4, HEX, .doc = "virtio device status" },
 	{ UINT, "interrupt_status", 4, HEX, .doc = "virtio-mmio InterruptStatus" },
-	{ LIST, "queues", .of = &queue_record },
+	{ LIST, "queues", 4, .of = &queue_record },
 	{ .kind = END }
 };
 
@@ -47,13 +47,16 @@ static const struct field volume[] = {
 	{ .kind = END }
 };
 
+static const struct state_row shares[] = { { MACHINE_ANY, &state_share }, { MACHINE_ANY, &state_share_1 }, { 0 } };
+static const struct state_row windows[] = { { MACHINE_ANY, &state_dax }, { 0 } };
+
 static const struct field backend_state[] = {
-	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "the share's inodes and open files" },
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .states = shares, .doc = "the share's inodes and open files" },
 	{ .kind = END }
 };
 
 static const struct field dax_state[] = {
-	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "what the DAX window maps" },
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .states = windows, .doc = "what the DAX window maps" },
 	{ .kind = END }
 };
 
@@ -97,13 +100,16 @@ static const struct field listener[] = {
 	{ .kind = END }
 };
 
+static const struct state_row vcpus[] = { { MACHINE_KVM, &state_kvm_vcpu }, { MACHINE_HVF, &state_hvf_vcpu }, { 0 } };
+static const struct state_row controllers[] = { { MACHINE_KVM, &state_kvm_intc }, { 0 } };
+
 static const struct field vcpu[] = {
-	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "state of the vCPU" },
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .states = vcpus, .doc = "state of the vCPU" },
 	{ .kind = END }
 };
 
 static const struct field intc[] = {
-	{ BLOB, "raw", FORMAT_BLOB_MAX, .doc = "state of the interrupt controllers" },
+	{ BLOB, "raw", FORMAT_BLOB_MAX, .states = controllers, .doc = "state of the interrupt controllers" },
 	{ .kind = END }
 };
 
@@ -128,10 +134,10 @@ static const struct field container[] = {
 	{ UINT,   "clock_host_ticks", 8, DEC,  .doc = "ticks of the host's clock" },
 	{ UINT,   "clock_ref",        8, DEC,  .doc = "the clock that they belong to" },
 	{ RECORD, "intc",      .of = intc },
-	{ LIST,   "vcpu",      .of = &vcpu_record },
-	{ LIST,   "devices",   .of = &device_record },
+	{ LIST,   "vcpu",      4, .of = &vcpu_record },
+	{ LIST,   "devices",   4, .of = &device_record },
 	{ OPTION, "tsi_token", 32, .access = SECRET, .doc = "a secret shared with the host; may be empty" },
-	{ LIST,   "listeners", .of = &listener_record },
+	{ LIST,   "listeners", 4, .of = &listener_record },
 	{ .kind = END }
 };
 
@@ -208,7 +214,7 @@ static const struct field bare[] = {
 
 /* clang-format on */
 
-const struct field format_kvm = { RECORD, .of = kvm };
-const struct field format_kvm_diff = { RECORD, .of = kvm_diff };
-const struct field format_hvf = { RECORD, .of = hvf };
-const struct field format_bare = { RECORD, .of = bare };
+const struct field format_kvm = { RECORD, .of = kvm, .machines = MACHINE_KVM };
+const struct field format_kvm_diff = { RECORD, .of = kvm_diff, .machines = MACHINE_KVM };
+const struct field format_hvf = { RECORD, .of = hvf, .machines = MACHINE_HVF };
+const struct field format_bare = { RECORD, .of = bare, .machines = MACHINE_ANY };

@@ -35,11 +35,25 @@ static json_object *hex_string(const struct value *v)
 	return o;
 }
 
+/* Text that is none in UTF-8 is an object, which no text is. */
+static json_object *odd_text(const struct value *v)
+{
+	json_object *o = json_object_new_object(), *hex = hex_string(v);
+
+	if (o && hex && json_object_object_add(o, "bytes", hex) == 0)
+		return o;
+	json_object_put(hex);
+	json_object_put(o);
+	return NULL;
+}
+
 static json_object *leaf_to_json(const struct field *row, const struct value *v)
 {
 	struct buffer text = { 0 };
 	json_object *o;
 
+	if (row->kind == TEXT && v->size && u8_check(v->bytes, v->size))
+		return odd_text(v);
 	if (row->kind == UINT && !row->words && row->base != HEX)
 		return json_object_new_uint64(text_number(row, v));
 	if (!text_is_text(row))
@@ -53,11 +67,12 @@ static json_object *leaf_to_json(const struct field *row, const struct value *v)
 
 struct dump {
 	const struct container *c;
+	bool decode;
 	json_object *parent; /* an object or an array */
 	bool failed;
 };
 
-static json_object *node_to_json(const struct container *c, struct node n);
+static json_object *node_to_json(const struct container *c, struct node n, bool decode);
 
 /* Whether the leaf N is absent: its file is empty, or says none. */
 static bool is_null(const struct container *c, struct node n)
@@ -67,7 +82,8 @@ static bool is_null(const struct container *c, struct node n)
 
 	if (row->kind != OPTION && !(row->kind == UINT && row->none))
 		return false;
-	v = container_value(c, n);
+	if (container_value(c, n, &v))
+		return false;
 	return row->kind == OPTION ? v.size == 0 : text_is_none(row, &v);
 }
 
@@ -85,39 +101,37 @@ static bool add_child(void *ctx, const char *name, uint64_t index, struct node n
 		d->failed = json_object_object_add(d->parent, name, NULL) < 0;
 		return !d->failed;
 	}
-	o = node_to_json(d->c, n);
+	o = node_to_json(d->c, n, d->decode);
 	d->failed = !o || (name ? json_object_object_add(d->parent, name, o)
 				: json_object_array_add(d->parent, o)) < 0;
 	if (d->failed)
 		json_object_put(o);
-	return !d->failed;
+	/* What a blob holds comes after it, and nothing else does. */
+	return !d->failed && (d->decode || !container_is_owner(d->c, n));
 }
 
 /* As deep as the schema. */
-static json_object *node_to_json(const struct container *c, struct node n)
+static json_object *node_to_json(const struct container *c, struct node n, bool decode)
 {
 	const struct field *row = container_row(c, n);
-	struct dump d = { .c = c };
+	struct dump d = { .c = c, .decode = decode };
 	struct value v;
 
-	if (!container_is_directory(c, n)) {
-		v = container_value(c, n);
-		return leaf_to_json(row, &v);
-	}
+	if (!container_is_directory(c, n))
+		return container_value(c, n, &v) ? NULL : leaf_to_json(row, &v);
 	d.parent = row->kind == LIST ? json_object_new_array() : json_object_new_object();
 	if (!d.parent)
 		return NULL;
-	container_children(c, n, 0, add_child, &d);
-	if (d.failed) {
+	if (container_children(c, n, 0, add_child, &d) || d.failed) {
 		json_object_put(d.parent);
 		return NULL;
 	}
 	return d.parent;
 }
 
-json_object *json_from_container(const struct container *c)
+json_object *json_from_container(const struct container *c, bool decode)
 {
-	return node_to_json(c, container_root());
+	return node_to_json(c, container_root(), decode);
 }
 
 /*
@@ -173,7 +187,7 @@ static int build_in(struct build *b, const char *name, size_t index, const struc
 static int build_text(struct build *b, const struct field *row, json_object *o)
 {
 	struct buffer again = { 0 };
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 	size_t length;
 	bool same;
@@ -327,10 +341,23 @@ static int build_members(struct build *b, const struct field *rows, json_object 
 	return err;
 }
 
+static bool is_member(const struct field *rows, const char *name);
+
+/* Whether NAME is beside a blob of ROW as a part of what that holds. */
+static bool is_decoded(const struct field *row, const char *name)
+{
+	const struct state_row *state;
+
+	for (state = row->states; state && state->of; state++)
+		if (is_member(state->of->of, name))
+			return true;
+	return false;
+}
+
 static bool is_member(const struct field *rows, const char *name)
 {
 	for (; rows && rows->kind != END; rows++)
-		if (rows->name ? rows->kind != RAW && strcmp(rows->name, name) == 0
+		if (rows->name ? (rows->kind != RAW && strcmp(rows->name, name) == 0) || is_decoded(rows, name)
 			       : rows->kind == RECORD && is_member(rows->of, name))
 			return true;
 	return false;
@@ -431,6 +458,9 @@ static int build_node(struct build *b, const struct field *row, json_object *o)
 	case TAG:
 	case RAW:
 	case MAGIC:
+	case TEXT: /* this and the next are inside blobs alone */
+	case MAP:
+	case STRUCT:
 	case END:
 		break;
 	}

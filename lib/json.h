@@ -11,13 +11,17 @@
 
 #include "container.h"
 
-/* The whole head C.  The caller puts the object; null if memory runs out. */
-json_object *json_from_container(const struct container *c);
+/*
+ * The whole head C; if DECODE with what its blobs hold beside them, where a text that is not
+ * in UTF-8 is an object with its "bytes".  The caller puts the object; null if memory runs
+ * out.
+ */
+json_object *json_from_container(const struct container *c, bool decode);
 
 /*
  * Append the head, of which ROOT (format.h) is the row, that the object TOP describes to OUT.  What
  * json_from_container could not have made is refused, and E names its path:
- * -EINVAL, or -ENOMEM.
+ * -EINVAL, or -ENOMEM.  What stands for what a blob holds is not looked at.
  */
 int json_to_container(const struct field *root, json_object *top, struct buffer *out,
 		      struct error *e);

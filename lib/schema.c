@@ -2,48 +2,87 @@
 #include "schema.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
 
-static void add_rows(struct schema *s, unsigned parent, const struct field *rows,
-		     int16_t tag)
+/* Add a place of ROW below PARENT, which has all that it has of its own. */
+static int add_place(struct schema *s, unsigned parent, const struct field *row, int16_t tag)
 {
-	for (; rows && rows->kind != END; rows++) {
-		if (rows->kind == RECORD && !rows->name) {
-			add_rows(s, parent, rows->of, tag);
-			continue;
-		}
-		assert(s->count < SCHEMA_MAX);
-		s->place[s->count++] = (struct place){
-			.row = rows, .parent = (uint8_t)parent, .tag = tag
-		};
+	unsigned room = s->room ? s->room * 2 : 128;
+	const struct place *p;
+	struct place *grown;
+
+	assert(s->count < SCHEMA_MAX);
+	if (s->count == s->room) {
+		grown = realloc(s->place, room * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		s->place = grown;
+		s->room = room;
+	}
+	s->place[s->count] = (struct place){ .row = row, .parent = (uint16_t)parent, .tag = tag };
+	if (s->count > 0) {
+		p = &s->place[parent];
+		s->place[s->count].owner = p->row->kind == BLOB ? (uint16_t)parent : p->owner;
+		s->place[s->count].counted = p->counted || (p->owner && p->row->kind == MAP) ||
+					     (p->owner && p->row->kind == LIST && !p->row->times);
 		s->place[parent].children++;
 	}
+	s->count++;
+	return 0;
 }
 
-static void add_children(struct schema *s, unsigned parent)
+static int add_rows(struct schema *s, unsigned parent, const struct field *rows, int16_t tag)
+{
+	int err = 0;
+
+	for (; !err && rows && rows->kind != END; rows++) {
+		if (rows->kind == RECORD && !rows->name)
+			err = add_rows(s, parent, rows->of, tag);
+		else
+			err = add_place(s, parent, rows, tag);
+	}
+	return err;
+}
+
+/* The states of the blob PARENT that are among those of the head's MACHINES. */
+static int add_states(struct schema *s, unsigned parent, unsigned machines)
+{
+	const struct state_row *state = s->place[parent].row->states;
+	int err = 0;
+
+	/* What it holds is shown in the RECORD around it, which it is the first thing of. */
+	assert(!state || s->place[s->place[parent].parent].first_child == parent);
+	for (; !err && state && state->of; state++)
+		if (state->machines & machines)
+			err = add_place(s, parent, state->of, -1);
+	return err;
+}
+
+static int add_children(struct schema *s, unsigned parent)
 {
 	const struct field *row = s->place[parent].row;
 	int16_t tag;
+	int err;
 
-	s->place[parent].first_child = (uint8_t)s->count;
+	s->place[parent].first_child = (uint16_t)s->count;
 	switch (row->kind) {
 	case RECORD:
-		add_rows(s, parent, row->views, -1);
-		add_rows(s, parent, row->of, -1);
-		break;
+	case STRUCT:
+		err = add_rows(s, parent, row->views, -1);
+		return err ? err : add_rows(s, parent, row->of, -1);
 	case VARIANT:
-		add_rows(s, parent, row->views, -1);
-		for (tag = 0; row->choices[tag].name; tag++)
-			add_rows(s, parent, row->choices[tag].of, tag);
-		break;
+		err = add_rows(s, parent, row->views, -1);
+		for (tag = 0; !err && row->choices[tag].name; tag++)
+			err = add_rows(s, parent, row->choices[tag].of, tag);
+		return err;
 	case LIST:
-		assert(s->count < SCHEMA_MAX);
-		s->place[s->count++] = (struct place){
-			.row = row->of, .parent = (uint8_t)parent, .tag = -1
-		};
-		s->place[parent].children = 1;
-		break;
+	case MAP:
+		return add_place(s, parent, row->of, -1);
+	case BLOB:
+		return add_states(s, parent, s->place[0].row->machines);
 	default:
-		break;
+		return 0;
 	}
 }
 
@@ -51,26 +90,45 @@ static void add_children(struct schema *s, unsigned parent)
 static void set_bounds(struct schema *s, struct place *p)
 {
 	const struct place *child = &s->place[p->first_child];
+	const struct field *row = p->row;
 	unsigned i;
 
-	if (p->row->at_end) {
+	if (row->at_end) {
 		p->fixed_size = true;
 		return;
 	}
-	switch (p->row->kind) {
+	switch (row->kind) {
 	case UINT:
 	case BYTES:
 	case MAGIC:
-		p->min_size = p->row->size;
+		p->min_size = row->size;
 		p->fixed_size = true;
-		p->checked = p->row->only || p->row->words ||
-			     p->row->kind == MAGIC;
+		p->checked = row->only || row->most || row->words || row->kind == MAGIC;
+		break;
+	case STRUCT:
+		p->min_size = row->size;
+		p->fixed_size = true;
+		for (i = 0; i < p->children; i++) /* they are not looked at */
+			assert(child[i].fixed_size && !child[i].checked &&
+			       child[i].row->at + child[i].min_size <= row->size);
 		break;
 	case STRING:
 	case BLOB:
-	case LIST:
+	case TEXT:
 		p->min_size = 4;
 		p->checked = true;
+		break;
+	case LIST:
+		p->min_size = row->times ? row->times * child->min_size : row->size;
+		p->fixed_size = row->times != 0;
+		p->checked = !row->times;
+		assert(!row->times || (child->fixed_size && !child->checked));
+		break;
+	case MAP:
+		p->min_size = row->times * child->min_size;
+		p->fixed_size = row->times != 0;
+		p->checked = true;
+		assert(child->fixed_size && !child->checked);
 		break;
 	case OPTION:
 	case VARIANT:
@@ -108,23 +166,35 @@ static void set_runs(struct schema *s, const struct place *p)
 		child->run = 1;
 		child->run_size = child->min_size;
 		if (i + 1 < (unsigned)p->first_child + p->children && next->tag == child->tag) {
-			child->run = (uint8_t)(child->run + next->run);
+			child->run = (uint16_t)(child->run + next->run);
 			child->run_size += next->run_size;
 		}
 	}
 }
 
-void schema_init(struct schema *s, const struct field *root)
+int schema_init(struct schema *s, const struct field *root)
 {
 	unsigned i;
+	int err;
 
-	*s = (struct schema){ .count = 1 };
-	s->place[0] = (struct place){ .row = root, .tag = -1 };
-	for (i = 0; i < s->count; i++)
-		add_children(s, i);
+	*s = (struct schema){ 0 };
+	err = add_place(s, 0, root, -1);
+	for (i = 0; !err && i < s->count; i++)
+		err = add_children(s, i);
+	if (err) {
+		schema_free(s);
+		return err;
+	}
 	while (i-- > 0) /* children come after their parents */
 		set_bounds(s, &s->place[i]);
 	for (i = 0; i < s->count; i++)
 		if (s->place[i].row->kind == RECORD || s->place[i].row->kind == VARIANT)
 			set_runs(s, &s->place[i]);
+	return 0;
+}
+
+void schema_free(struct schema *s)
+{
+	free(s->place);
+	*s = (struct schema){ 0 };
 }

@@ -164,7 +164,9 @@ static int open_base(struct snapshot *s, const struct snapshot_options *options,
 	*out = (struct diff_base){ .fd = -1 };
 	if (options->without_base || container_find(s->container, LAYOUT_BASE, &n))
 		return 0;
-	recorded = container_value(s->container, n);
+	err = container_value(s->container, n, &recorded);
+	if (err)
+		return error_set(e, -err, "%s: %s", LAYOUT_BASE, strerror(-err));
 	if (options->base)
 		recorded = (struct value){ (const uint8_t *)options->base, strlen(options->base) };
 	path = strndup((const char *)recorded.bytes, recorded.size);

@@ -10,10 +10,22 @@
 
 static const char NONE[] = "none";
 
+/* A number's text with its NUL, at most; the longest is 0x and 32 digits. */
+enum { NUMBER_MAX = 40 };
+
 /* Bytes of a value of ROW that count. */
 static uint32_t shown_size(const struct field *row)
 {
 	return row->shown ? row->shown : row->size;
+}
+
+/* The number in V, which has 16 bytes. */
+static u128 wide_number(const struct value *v)
+{
+	u128 n = 0;
+
+	le_read_u128(v->bytes, v->size, &n);
+	return n;
 }
 
 uint64_t text_number(const struct field *row, const struct value *v)
@@ -30,7 +42,8 @@ bool text_is_none(const struct field *row, const struct value *v)
 
 bool text_is_text(const struct field *row)
 {
-	return row->kind == UINT || row->kind == STRING || row->kind == TAG || row->kind == WORD;
+	return row->kind == UINT || row->kind == STRING || row->kind == TEXT || row->kind == TAG ||
+	       row->kind == WORD;
 }
 
 size_t text_max(const struct field *row)
@@ -39,7 +52,7 @@ size_t text_max(const struct field *row)
 }
 
 /* The text of a number or word, without the newline; null if V is neither. */
-static const char *short_text(const struct field *row, const struct value *v, char number[24])
+static const char *short_text(const struct field *row, const struct value *v, char number[NUMBER_MAX])
 {
 	uint64_t n;
 
@@ -51,16 +64,23 @@ static const char *short_text(const struct field *row, const struct value *v, ch
 		return NULL;
 	if (text_is_none(row, v))
 		return NONE;
+	if (row->size == 16) {
+		u128 wide = wide_number(v);
+
+		snprintf(number, NUMBER_MAX, "0x%016" PRIx64 "%016" PRIx64, (uint64_t)(wide >> 64),
+			 (uint64_t)wide);
+		return number;
+	}
 	n = text_number(row, v);
 	if (row->words)
 		return row->words[n];
-	snprintf(number, 24, row->base == HEX ? "0x%" PRIx64 : "%" PRIu64, n);
+	snprintf(number, NUMBER_MAX, row->base == HEX ? "0x%" PRIx64 : "%" PRIu64, n);
 	return number;
 }
 
 void text_print(const struct field *row, const struct value *v, struct buffer *out)
 {
-	char number[24];
+	char number[NUMBER_MAX];
 	const char *text;
 
 	text = short_text(row, v, number);
@@ -68,17 +88,17 @@ void text_print(const struct field *row, const struct value *v, struct buffer *o
 		buffer_add(out, text, strlen(text));
 	else
 		buffer_add(out, v->size ? v->bytes : NULL, v->size);
-	if (text || row->kind == STRING)
+	if (text || row->kind == STRING || row->kind == TEXT)
 		buffer_add(out, "\n", 1);
 }
 
 size_t text_size(const struct field *row, const struct value *v)
 {
-	char number[24];
+	char number[NUMBER_MAX];
 	const char *text;
 
 	text = short_text(row, v, number);
-	return (text ? strlen(text) : v->size) + (text || row->kind == STRING);
+	return (text ? strlen(text) : v->size) + (text || row->kind == STRING || row->kind == TEXT);
 }
 
 static bool is_blank(char c)
@@ -106,10 +126,10 @@ static int suffix_shift(char c)
 	return found ? (int)(found - suffixes + 1) * 10 : -1;
 }
 
-static int parse_number(const struct field *row, const char *text, size_t n, uint64_t *out)
+static int parse_number(const struct field *row, const char *text, size_t n, u128 *out)
 {
 	bool overflow = false;
-	uint64_t v = 0;
+	u128 v = 0;
 	int base = 10;
 	int suffix, shift = 0;
 
@@ -130,20 +150,20 @@ static int parse_number(const struct field *row, const char *text, size_t n, uin
 
 		if (d >= base)
 			return -EINVAL;
-		overflow |= __builtin_mul_overflow(v, (uint64_t)base, &v);
-		overflow |= __builtin_add_overflow(v, (uint64_t)d, &v);
+		overflow |= __builtin_mul_overflow(v, (u128)base, &v);
+		overflow |= __builtin_add_overflow(v, (u128)d, &v);
 	}
-	overflow |= __builtin_mul_overflow(v, UINT64_C(1) << shift, &v);
-	if (overflow || (shown_size(row) < 8 && v >> (shown_size(row) * 8)) ||
+	overflow |= __builtin_mul_overflow(v, (u128)1 << shift, &v);
+	if (overflow || (shown_size(row) < 16 && v >> (shown_size(row) * 8)) ||
 	    (row->base == BOOL && v > 1))
 		return -ERANGE;
 	*out = v;
 	return 0;
 }
 
-static int parse_word(const struct field *row, const char *text, size_t n, uint64_t *out)
+static int parse_word(const struct field *row, const char *text, size_t n, u128 *out)
 {
-	uint64_t i;
+	unsigned i;
 
 	for (i = 0; row->words[i]; i++) {
 		if (strlen(row->words[i]) == n && memcmp(row->words[i], text, n) == 0) {
@@ -154,10 +174,10 @@ static int parse_word(const struct field *row, const char *text, size_t n, uint6
 	return -EINVAL;
 }
 
-int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[8],
+int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[TEXT_SCRATCH],
 	       struct value *v)
 {
-	uint64_t number = 0;
+	u128 number = 0;
 	int err = 0;
 
 	if (row->kind == STRING) {
@@ -180,7 +200,8 @@ int text_parse(const struct field *row, const char *text, size_t n, uint8_t scra
 		err = parse_number(row, text, n, &number);
 	if (err)
 		return err;
-	le_put(scratch, 8, number);
+	le_put(scratch, 8, (uint64_t)number);
+	le_put(scratch + 8, 8, (uint64_t)(number >> 64));
 	*v = (struct value){ .bytes = scratch, .size = row->size };
 	return value_check(row, v);
 }

@@ -8,7 +8,10 @@
 /* What a file of a number or a word takes at most, in bytes. */
 enum { TEXT_WORD_MAX = 128 };
 
-/* The number that V, a value of the UINT ROW, which is not none, counts as. */
+/* What text_parse needs for a number, in bytes. */
+enum { TEXT_SCRATCH = 16 };
+
+/* The number that V, a value of the UINT ROW of at most 8 bytes, which is not none, counts as. */
 uint64_t text_number(const struct field *row, const struct value *v);
 
 /* Whether V, a value of the UINT ROW, is shown as the word none. */
@@ -31,7 +34,7 @@ size_t text_size(const struct field *row, const struct value *v);
  * whose bytes then lie in SCRATCH or in TEXT.  0, or a negative errno: -EINVAL,
  * -ERANGE, -EILSEQ, -ENAMETOOLONG.
  */
-int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[8],
+int text_parse(const struct field *row, const char *text, size_t n, uint8_t scratch[TEXT_SCRATCH],
 	       struct value *v);
 
 #endif

@@ -13,6 +13,7 @@ int value_check_size(const struct field *row, uint64_t size)
 	case STRING:
 		return size <= row->size ? 0 : -ENAMETOOLONG;
 	case BLOB:
+	case TEXT:
 		return size <= row->size ? 0 : -EFBIG;
 	case OPTION:
 		if (size == 0)
@@ -35,7 +36,7 @@ static int check_uint(const struct field *row, uint64_t v)
 		if (i == v)
 			break;
 	}
-	return row->only && v != row->only ? -ERANGE : 0;
+	return (row->only && v != row->only) || (row->most && v > row->most) ? -ERANGE : 0;
 }
 
 int value_check(const struct field *row, const struct value *v)
@@ -46,6 +47,8 @@ int value_check(const struct field *row, const struct value *v)
 		return err;
 	switch (row->kind) {
 	case UINT:
+		if (!row->words && !row->only && !row->most)
+			return 0;
 		return check_uint(row, le_get(v->bytes, row->size));
 	case MAGIC:
 		return memcmp(v->bytes, row->magic, v->size) ? -EINVAL : 0;
@@ -60,7 +63,7 @@ void value_encode(const struct field *row, const struct value *v, struct buffer 
 {
 	if (row->kind == OPTION)
 		buffer_add_uint(out, 1, v->size != 0);
-	if (row->kind == STRING || row->kind == BLOB)
+	if (row->kind == STRING || row->kind == BLOB || row->kind == TEXT)
 		buffer_add_uint(out, 4, v->size);
 	buffer_add(out, v->size ? v->bytes : NULL, v->size);
 }
@@ -70,6 +73,7 @@ struct value value_decode(const struct field *row, const uint8_t *p)
 	switch (row->kind) {
 	case STRING:
 	case BLOB:
+	case TEXT:
 		return (struct value){ .bytes = p + 4, .size = le_get(p, 4) };
 	case TAG:
 		return (struct value){ .bytes = p, .size = 1 };

@@ -42,6 +42,9 @@ extern const struct file_class class_field; /* directories of fields, too */
 extern const struct file_class class_ram;
 extern const struct file_class class_temp;
 
+/* What struct files calls with the struct fs. */
+void field_changed(void *ctx, struct node n);
+
 const struct file_class *class_of(fuse_ino_t ino);
 
 /* The mode of a file that, with the mount's leave, can be edited as ACCESS says. */

@@ -18,12 +18,18 @@ static int field_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
 {
 	struct node n = ino_node(ino);
 	uint64_t size;
+	int err;
 
 	if (container_is_directory(fs->mount.container, n)) {
 		st->st_mode = S_IFDIR | ((0777 & ~fs->umask) & (fs->read_only ? 0555 : 0777));
-		return 0;
+		pthread_rwlock_rdlock(&fs->mount.lock);
+		err = container_check(fs->mount.container, n);
+		pthread_rwlock_unlock(&fs->mount.lock);
+		return err;
 	}
-	files_stat(&fs->files, n, &size, &st->st_mtim);
+	err = files_stat(&fs->files, n, &size, &st->st_mtim);
+	if (err)
+		return err;
 	st->st_mode = class_mode(fs, row_of(fs, ino)->access);
 	if (fs->writeback)
 		st->st_mode &= ~0222u;
@@ -32,10 +38,16 @@ static int field_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
 	return 0;
 }
 
-/* What nobody can edit here changes with other files. */
+/*
+ * What nobody can edit here changes with other files, and a blob with what is inside.  What is
+ * counted there may be more than the kernel can be told of when the blob is edited.
+ */
 static bool field_changes(struct fs *fs, fuse_ino_t ino)
 {
-	return row_of(fs, ino)->access == RO;
+	const struct container *c = fs->mount.container;
+	struct node n = ino_node(ino);
+
+	return row_of(fs, ino)->access == RO || container_is_owner(c, n) || container_is_counted(c, n);
 }
 
 static int field_open(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -113,9 +125,21 @@ static int64_t field_seek(struct fs *fs, fuse_ino_t ino, uint64_t offset, int wh
 {
 	struct timespec when;
 	uint64_t size;
+	int err = files_stat(&fs->files, ino_node(ino), &size, &when);
 
-	files_stat(&fs->files, ino_node(ino), &size, &when);
-	return class_seek_plain(size, offset, whence);
+	return err ? err : class_seek_plain(size, offset, whence);
+}
+
+/*
+ * The kernel forgets what it knows of N.  A directory's pages are its listing, and nobody
+ * holds one of those locked while it waits for us.
+ */
+void field_changed(void *ctx, struct node n)
+{
+	struct fs *fs = ctx;
+	bool directory = container_is_directory(fs->mount.container, n);
+
+	fuse_lowlevel_notify_inval_inode(fs->session, node_ino(n), directory ? 0 : -1, 0);
 }
 
 const struct file_class class_field = {

@@ -13,7 +13,7 @@
 /* The head, and where its parts are, as far as it does not say so itself. */
 static json_object *describe(struct snapshot *s)
 {
-	json_object *top = json_from_container(snapshot_container(s));
+	json_object *top = json_from_container(snapshot_container(s), false);
 	json_object *layout;
 
 	if (top && snapshot_layout(s)->offsets_given &&

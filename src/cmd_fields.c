@@ -7,8 +7,8 @@
 #include "command.h"
 #include "layout.h"
 
-/* What stands for the index of a list, one for each level. */
-static const char *const indices[] = { "N", "Q" };
+/* What stands for the index of a list, one for each level, and then inside blobs. */
+static const char *const indices[] = { "N", "Q", "I" };
 
 struct place_name {
 	char path[128];
@@ -42,6 +42,9 @@ static void print_form(const struct field *row)
 		break;
 	case STRING:
 		printf("string<=%" PRIu32, row->size);
+		break;
+	case TEXT:
+		printf("text");
 		break;
 	case BLOB:
 		printf("bytes<=%" PRIu32, row->size);
@@ -92,9 +95,32 @@ static void print_choice(const struct choice *choices, unsigned index, struct pl
 			print_row(row, row->name, in);
 }
 
+/* A line for each id that has a name, or one for all. */
+static void print_map(const struct field *row, struct place_name in)
+{
+	const struct field *value = row->of->of;
+	const struct id_name *id;
+	char any[32];
+
+	while (value[1].kind != END)
+		value++;
+	for (id = row->names; id && id->name; id++)
+		print_row(value, id->name, in);
+	snprintf(any, sizeof(any), "%sN", row->prefix ? row->prefix : "0x");
+	print_row(value, any, in);
+}
+
+static void print_states(const struct state_row *states, struct place_name in)
+{
+	in.lists = 2;
+	for (; states && states->of; states++)
+		print_rows(states->of->of, in);
+}
+
 static void print_row(const struct field *row, const char *name,
 		      struct place_name in)
 {
+	struct place_name around = in;
 	size_t used = strlen(in.path);
 	unsigned i;
 
@@ -107,7 +133,11 @@ static void print_row(const struct field *row, const char *name,
 		name = indices[in.lists++];
 		print_row(row->of, name, in);
 		break;
+	case MAP:
+		print_map(row, in);
+		break;
 	case RECORD:
+	case STRUCT:
 		print_rows(row->views, in);
 		print_rows(row->of, in);
 		break;
@@ -121,6 +151,7 @@ static void print_row(const struct field *row, const char *name,
 		print_form(row);
 		printf("\t%s%s%s\n", in.layout ? in.layout : "", in.layout ? ": " : "",
 			row->doc);
+		print_states(row->states, around);
 		break;
 	}
 }

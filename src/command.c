@@ -146,7 +146,7 @@ int command_run(const struct command *c, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX + 2];
 	char letters[2 * OPTIONS_MAX + 3];
-	struct arguments a = { 0 };
+	struct arguments a = { .reads_ram = c->reads_ram };
 	int option;
 
 	describe(c, longs, letters);
@@ -177,7 +177,7 @@ int command_run(const struct command *c, int argc, char **argv)
 static bool parse_offset(const char *text, uint64_t *out, bool *given)
 {
 	static const struct field row = { UINT, .size = 8, .base = SIZE };
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 
 	*given = text != NULL;
@@ -192,7 +192,10 @@ static bool parse_offset(const char *text, uint64_t *out, bool *given)
 int command_open(const char *path, const struct arguments *a, enum snapshot_access access,
 		 struct snapshot **out)
 {
-	struct snapshot_options options = { .access = access, .ram_file = a->ram, .tell = tell };
+	struct snapshot_options options = {
+		.access = access, .ram_file = a->ram, .base = a->in_base,
+		.without_base = !a->reads_ram, .tell = tell
+	};
 	struct region_options *r = &options.region;
 	struct error e = { 0 };
 

@@ -16,10 +16,12 @@ enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
 
 /* What a command was given. */
 struct arguments {
+	bool reads_ram;  /* the command does */
 	char **operands; /* null after the last */
 	int count;
 	/* Options by their long names; a text is null where it was not given. */
 	const char *container_offset;
+	const char *in_base;
 	const char *output;
 	const char *ram;
 	const char *ram_offset;
@@ -42,6 +44,8 @@ struct command {
 	const char *help;     /* more lines for its own help, or null */
 	const struct option_row *options; /* ends with a null name */
 
+	bool reads_ram; /* a diff's base is opened, and missed */
+
 	/* An exit status.  What is wrong was told. */
 	int (*run)(const struct arguments *a);
 };
@@ -54,6 +58,12 @@ struct command {
 	  "of a bare one, RAM is at byte N" }, \
 	{ "container-offset", 0, "N", offsetof(struct arguments, container_offset), \
 	  "a bare container is at byte N" }
+
+/* And for those that read RAM. */
+#define RAM_OPTIONS \
+	SNAPSHOT_OPTIONS, \
+	{ "in-base", 0, "FILE", offsetof(struct arguments, in_base), \
+	  "the base of a differential one is FILE" }
 
 extern const struct command cmd_build;
 extern const struct command cmd_dump;

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "inode.h"
 
+#include <assert.h>
+
 #include "class.h"
 
 /*
  * Inode numbers are computed: a place of the schema in the upper bits and an
- * offset in the lower ones name a node; two numbers that are no places name
- * RAM and the temporaries.
+ * offset, of 52 bits, in the lower ones name a node; two numbers that are no places
+ * name RAM and the temporaries.
  */
-enum { PLACE_SHIFT = 48, PLACE_RAM = 0x1000, PLACE_TEMP = 0x1001 };
+enum { PLACE_SHIFT = 52, PLACE_RAM = 0xffe, PLACE_TEMP = 0xfff };
+static_assert((int)SCHEMA_MAX <= (int)PLACE_RAM, "places and these are different numbers");
 
 /*
  * What the kernel was told stays true until it is told otherwise, or changes it

@@ -8,7 +8,7 @@
 /* The inode number of the node N. */
 fuse_ino_t node_ino(struct node n);
 
-/* Of the temporary ID, which is below 2^48. */
+/* Of the temporary ID, which is below 2^52. */
 fuse_ino_t temp_ino(uint64_t id);
 
 /* Of RAM.  It changes when the kernel has a wrong idea of RAM's size, see write_ram. */

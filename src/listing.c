@@ -18,6 +18,7 @@ struct listing {
 	size_t size;
 	size_t used;
 	bool full;
+	int err;
 };
 
 static bool list_entry(struct listing *l, const char *name, fuse_ino_t ino, mode_t type,
@@ -50,7 +51,7 @@ static bool list_entry(struct listing *l, const char *name, fuse_ino_t ino, mode
 
 struct child {
 	uint64_t index;
-	const char *name;
+	char name[CONTAINER_NAME_MAX];
 	struct node node;
 };
 
@@ -63,8 +64,14 @@ struct batch {
 static bool add_to_batch(void *ctx, const char *name, uint64_t index, struct node n)
 {
 	struct batch *b = ctx;
+	struct child *child = &b->child[b->count++];
 
-	b->child[b->count++] = (struct child){ index, name, n };
+	child->index = index;
+	child->node = n;
+	if (name)
+		snprintf(child->name, sizeof(child->name), "%s", name);
+	else
+		snprintf(child->name, sizeof(child->name), "%llu", (unsigned long long)index);
 	return b->count < sizeof(b->child) / sizeof(b->child[0]);
 }
 
@@ -72,27 +79,24 @@ static bool list_children(struct listing *l, struct node dir, uint64_t from)
 {
 	struct container *c = l->fs->mount.container;
 	struct batch batch;
-	char number[24];
 	unsigned i;
 
 	do {
 		batch.count = 0;
 		pthread_rwlock_rdlock(&l->fs->mount.lock);
-		container_children(c, dir, from, add_to_batch, &batch);
+		l->err = container_children(c, dir, from, add_to_batch, &batch);
 		pthread_rwlock_unlock(&l->fs->mount.lock);
 		for (i = 0; i < batch.count; i++) {
 			struct child *child = &batch.child[i];
 			mode_t type = container_is_directory(c, child->node) ? S_IFDIR : S_IFREG;
 
-			snprintf(number, sizeof(number), "%llu", (unsigned long long)child->index);
-			if (!list_entry(l, child->name ? child->name : number,
-					node_ino(child->node), type,
+			if (!list_entry(l, child->name, node_ino(child->node), type,
 					ENTRY_CHILDREN + child->index + 1))
 				return false;
 			from = child->index + 1;
 		}
 	} while (batch.count == sizeof(batch.child) / sizeof(batch.child[0]));
-	return true;
+	return !l->err;
 }
 
 static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
@@ -134,6 +138,9 @@ void reply_listing(fuse_req_t req, struct fs *fs, fuse_ino_t dir, size_t size, o
 		return;
 	}
 	list(&l, dir, (uint64_t)offset);
-	fuse_reply_buf(req, l.bytes, l.used);
+	if (l.err)
+		fuse_reply_err(req, -l.err);
+	else
+		fuse_reply_buf(req, l.bytes, l.used);
 	free(l.bytes);
 }

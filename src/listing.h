@@ -7,7 +7,8 @@
 
 /*
  * Answer REQ with the entries of the directory DIR from OFFSET on, 0 or what an entry says
- * comes next, as many as fit into SIZE bytes; with attributes if PLUS.  ENOMEM.
+ * comes next, as many as fit into SIZE bytes; with attributes if PLUS.  ENOMEM;
+ * ESTALE for what is inside a blob and not there any more.
  */
 void reply_listing(fuse_req_t req, struct fs *fs, fuse_ino_t dir, size_t size, off_t offset,
 		   bool plus);

@@ -104,7 +104,7 @@ static const struct field size_number = { UINT, .size = 8, .base = SIZE };
 static int number(const struct field *row, const char *name, const char *text, uint64_t max,
 		  uint64_t *out, struct error *e)
 {
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 
 	if (text_parse(row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > max)

@@ -12,6 +12,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "class.h"
 #include "fs.h"
 #include "guard.h"
 #include "options.h"
@@ -259,6 +260,8 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	fs->mount.verbose = o->debug;
 	fs->mount.report = report;
 	files_init(&fs->files, &fs->mount);
+	fs->files.changed = field_changed;
+	fs->files.changed_ctx = fs;
 	temps_init(&fs->temps);
 	passthrough_init(&fs->passthrough, why_no_passthrough(o));
 }

@@ -56,7 +56,7 @@ static void check_number_text(const struct field *row, uint64_t number, const ch
 static int parse(const struct field *row, const char *text, size_t n, uint8_t out[8], size_t *size)
 {
 	char *copy = malloc(n);
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 	int err;
 
@@ -350,7 +350,7 @@ END_TEST
 
 static void check_string(const char *text, size_t n, const char *expected, size_t size)
 {
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 
 	ck_assert_int_eq(text_parse(&string, text, n, scratch, &v), 0);
@@ -389,7 +389,7 @@ END_TEST
 START_TEST(long_strings)
 {
 	struct bytes b = { 0 };
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
 
 	add_fill(&b, 'a', 65536);
@@ -468,7 +468,7 @@ START_TEST(the_formats_own_rows)
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct node n = find(c, rows[i].path);
 
-		check_print(container_row(c, n), container_value(c, n), rows[i].text,
+		check_print(container_row(c, n), value_of(c, n), rows[i].text,
 			    strlen(rows[i].text));
 	}
 	container_free(c);

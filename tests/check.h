@@ -196,6 +196,14 @@ static inline struct node find(const struct container *c, const char *path)
 	return n;
 }
 
+static inline struct value value_of(const struct container *c, struct node n)
+{
+	struct value v;
+
+	ck_assert_int_eq(container_value(c, n, &v), 0);
+	return v;
+}
+
 static inline void check_encoding(const struct container *c, const struct edits *pending,
 				  const void *expected, size_t size)
 {

@@ -5,12 +5,19 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
-for layout in kvm hvf bare; do
-	sample "$tmp/$layout" 4096 $layout
-	reader tree "$tmp/$layout"
-done | cut -f 1 | sed 's,/[0-9][0-9]*,/N,g' | sort -u >"$tmp/found"
+# Registers without a name are one line, those with one a line each.
+{
+	for layout in kvm hvf bare; do
+		sample "$tmp/$layout" 4096 $layout
+		reader tree "$tmp/$layout"
+	done
+	for vector in kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
+		reader tree --decode "$tests/vectors/$vector"
+	done
+} | cut -f 1 | sed -E 's,/0x[0-9a-f]+$,/0xN,; s,/xcr[0-9]+$,/xcrN,; s,/[0-9]+(/|$),/N\1,g; s,/[0-9]+(/|$),/N\1,g' |
+	sort -u >"$tmp/found"
 "$SMSNAP" fields >"$tmp/fields"
-cut -f 1 "$tmp/fields" | sed 's,/[A-Z],/N,g' | sort -u >"$tmp/said"
+cut -f 1 "$tmp/fields" | sed 's,/[A-Z]\>,/N,g' | sort -u >"$tmp/said"
 diff "$tmp/found" "$tmp/said" || fail "smsnap fields lists other paths"
 same "paths that are said twice" "" "$(grep -v ^layout/ "$tmp/fields" | cut -f 1 | sort | uniq -d)"
 same "lines with three columns" "$(wc -l <"$tmp/fields")" "$(grep -cP '^[^\t]+\t[^\t]+\t[^\t]+$' "$tmp/fields")"

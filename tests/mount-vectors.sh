@@ -18,7 +18,7 @@ for vector in kvm-*.snap hvf-*.snap bare-*.bin share-*.snap; do
 	reader tree "$snap" --decode | cmp - "$name.tree" || fail "$name: the test's own reader is wrong"
 
 	mount_snap "$snap"
-	n=$(reader mounted "$snap" "$mnt")
+	n=$(reader mounted "$snap" "$mnt" --decode)
 	with_ram=() seen=none
 	if [ -e "$mnt/ram" ]; then
 		cp "$mnt/ram" "$tmp/ram"

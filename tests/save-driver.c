@@ -253,7 +253,7 @@ static void do_open(const char *path, enum snapshot_access access, bool replace)
 static void do_set(char *path, const char *text)
 {
 	struct edits edits = { 0 };
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct timespec when;
 	struct value v;
 	struct node n;
@@ -280,11 +280,10 @@ static void do_get(char *path)
 	struct node n;
 	size_t i;
 
-	if (container_find(mount.container, path, &n)) {
+	if (container_find(mount.container, path, &n) || container_value(mount.container, n, &v)) {
 		answer(-ENOENT, path);
 		return;
 	}
-	v = container_value(mount.container, n);
 	text_print(container_row(mount.container, n), &v, &text);
 	printf("ok ");
 	for (i = 0; i < text.size; i++)

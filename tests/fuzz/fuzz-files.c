@@ -52,7 +52,7 @@ struct handle {
 	int flags;
 	struct buffer text; /* as it was written here */
 	bool fresh;
-	unsigned edits;     /* of the leaf after that */
+	struct buffer value; /* of the leaf after that */
 	bool truncated;     /* not yet written since */
 	bool told;          /* by ftruncate */
 	bool wrote;         /* bytes, in the draft */
@@ -178,6 +178,13 @@ static void overlay(struct buffer *text, const void *data, size_t n, size_t offs
 		memcpy(text->bytes + offset, data, n);
 }
 
+/* Whether the leaf's value is that which H wrote. */
+static bool is_current(const struct handle *h)
+{
+	return h->value.size == h->leaf->value.size &&
+	       (h->value.size == 0 || memcmp(h->value.bytes, h->leaf->value.bytes, h->value.size) == 0);
+}
+
 static int model_write_text(struct handle *h, const void *data, size_t n, uint64_t offset)
 {
 	struct leaf *l = h->leaf;
@@ -186,7 +193,7 @@ static int model_write_text(struct handle *h, const void *data, size_t n, uint64
 	struct buffer text = { 0 };
 	int err;
 
-	if (!empty && h->text.size && (h->fresh || h->edits == l->edits))
+	if (!empty && h->text.size && (h->fresh || is_current(h)))
 		copy(&text, h->text.bytes, h->text.size);
 	else if (!empty)
 		show(l, &text);
@@ -207,7 +214,7 @@ static int model_write_text(struct handle *h, const void *data, size_t n, uint64
 	h->text = text;
 	h->fresh = fresh;
 	h->truncated = h->told = false;
-	h->edits = l->edits;
+	copy(&h->value, l->value.bytes, l->value.size);
 	return 0;
 }
 
@@ -341,6 +348,7 @@ static void model_close(struct handle *h)
 		l->emptied = false;
 	}
 	buffer_free(&h->text);
+	buffer_free(&h->value);
 	*h = (struct handle){ 0 };
 }
 
@@ -401,7 +409,7 @@ static void check_stat(struct world *w, const struct leaf *l)
 	struct timespec when;
 	uint64_t size = 0;
 
-	files_stat(&w->files, l->node, &size, &when);
+	demand(!files_stat(&w->files, l->node, &size, &when), "no attributes");
 	demand(size == shown_size(l), "stat: %llu bytes, not %zu", (unsigned long long)size,
 	       shown_size(l));
 }
@@ -483,7 +491,7 @@ static void note(enum met met, const struct handle *h, const struct leaf *l)
 
 	if (h)
 		state += 32u * h->truncated + 64u * (h->text.size > 0 || h->wrote) +
-			 128u * h->fresh + 256u * (h->edits == l->edits);
+			 128u * h->fresh + 256u * is_current(h);
 	else
 		state += 32u * (l->value.size > 0) + 128u * l->world->disturbed;
 	states[met][state] = 1;
@@ -732,10 +740,12 @@ static void add_leaf(struct world *w, struct node n)
 {
 	const struct field *row = container_row(w->container, n);
 	struct leaf *l = &w->leaves[w->leaf_count];
-	struct value v = container_value(w->container, n);
+	struct value v;
+	struct node blob;
 
-	if (w->leaf_count == LEAVES_MAX)
+	if (w->leaf_count == LEAVES_MAX || container_is_inside(w->container, n, &blob))
 		return;
+	demand(!container_value(w->container, n, &v), "a leaf that is listed is not there");
 	*l = (struct leaf){ .node = n, .world = w, .row = row, .read_only = row->access == RO };
 	l->text = l->row->kind == UINT || l->row->kind == STRING;
 	copy(&l->value, v.bytes, v.size);

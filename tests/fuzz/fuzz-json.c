@@ -53,7 +53,7 @@ static void check_built(json_object *document, const struct buffer *built)
 	demand(!fuzz_decode(head_of(document), built->bytes, built->size, 0, &c, &e),
 	       "what is built is refused: %s", e.text);
 	demand(container_size(c) == built->size, "bytes after the container");
-	dump = json_from_container(c);
+	dump = json_from_container(c, false);
 	demand(dump && json_object_equal(dump, document), "not what would have been printed");
 	check_printed(dump, built);
 	json_object_put(dump);

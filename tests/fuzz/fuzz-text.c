@@ -60,7 +60,7 @@ static void check_number(const struct field *row, const struct value *v, int err
 static void check_canonical(const struct field *row, const struct value *v)
 {
 	struct buffer shown = { 0 }, again = { 0 };
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	struct value same;
 
 	demand(!value_check(row, v), "a value that can't be");
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	struct value v = { .size = 0 };
 	const struct field *row;
-	uint8_t scratch[8];
+	uint8_t scratch[TEXT_SCRATCH];
 	size_t n;
 	char *text;
 	int err;

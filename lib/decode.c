@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a container: the only code that looks at bytes that nobody has checked. */
+/* Decoding: the only code that looks at bytes that nobody has checked. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "container_parts.h"
+#include "decoded.h"
 #include "le.h"
+#include "value.h"
 
 static const uint64_t FAILED = UINT64_MAX;
 
 struct decoder {
-	struct container *c;
-	uint64_t size; /* of c->bytes */
+	struct decoded *out;
+	uint64_t size; /* of d->bytes */
 	uint64_t base;
 	struct error *error;
 	char path[128]; /* of what failed, completed on the way back up */
@@ -58,7 +59,7 @@ static bool have(struct decoder *d, uint64_t at, uint64_t n)
 	return false;
 }
 
-static uint64_t decode(struct decoder *d, unsigned place, uint64_t at);
+static uint64_t decode_node(struct decoder *d, unsigned place, uint64_t at);
 
 static uint64_t decode_counted(struct decoder *d, const struct field *row, uint64_t at)
 {
@@ -67,13 +68,13 @@ static uint64_t decode_counted(struct decoder *d, const struct field *row, uint6
 
 	if (!have(d, at, 4))
 		return FAILED;
-	n = le_get(d->c->bytes + at, 4);
+	n = le_get(d->out->bytes + at, 4);
 	if (value_check_size(row, n))
 		return fail(d, ERR_MALFORMED, at, "%" PRIu64 " bytes, at most %" PRIu32 " are allowed",
 			    n, row->size);
 	if (!have(d, at + 4, n))
 		return FAILED;
-	v = value_decode(row, d->c->bytes + at);
+	v = value_decode(row, d->out->bytes + at);
 	if (value_check(row, &v))
 		return fail(d, ERR_MALFORMED, at + 4, "not UTF-8");
 	return at + 4 + n;
@@ -81,7 +82,7 @@ static uint64_t decode_counted(struct decoder *d, const struct field *row, uint6
 
 static uint64_t decode_bytes(struct decoder *d, const struct field *row, uint64_t at)
 {
-	struct value v = { .bytes = d->c->bytes + at, .size = row->size };
+	struct value v = { .bytes = d->out->bytes + at, .size = row->size };
 
 	if (!have(d, at, row->size))
 		return FAILED;
@@ -103,7 +104,7 @@ static uint64_t decode_option(struct decoder *d, const struct field *row, uint64
 
 	if (!have(d, at, 1))
 		return FAILED;
-	presence = d->c->bytes[at];
+	presence = d->out->bytes[at];
 	if (presence > 1)
 		return fail(d, ERR_MALFORMED, at, "presence byte is %u, not 0 or 1", presence);
 	if (presence && !have(d, at + 1, row->size))
@@ -111,11 +112,21 @@ static uint64_t decode_option(struct decoder *d, const struct field *row, uint64
 	return at + 1 + (presence ? row->size : 0);
 }
 
+static uint64_t decode_map(struct decoder *d, unsigned place, uint64_t record, uint64_t at);
+
+/* One child of the RECORD or VARIANT whose members begin at START. */
+static uint64_t decode_member(struct decoder *d, unsigned place, uint64_t start, uint64_t at)
+{
+	return d->out->schema->place[place].row->kind == MAP ? decode_map(d, place, start, at)
+							   : decode_node(d, place, at);
+}
+
 /* The children of PLACE that have TAG, one after the other. */
 static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t tag, uint64_t at)
 {
-	const struct place *child = &d->c->schema.place[p->first_child];
+	const struct place *child = &d->out->schema->place[p->first_child];
 	const struct place *end = child + p->children;
+	uint64_t start = at;
 
 	while (child < end) {
 		if (child->tag != tag) {
@@ -124,7 +135,7 @@ static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t
 			at += child->run_size;
 			child += child->run;
 		} else {
-			at = decode(d, (unsigned)(child - d->c->schema.place), at);
+			at = decode_member(d, (unsigned)(child - d->out->schema->place), start, at);
 			if (at == FAILED)
 				return child->row->name ? fail_in(d, child->row->name, 0) : FAILED;
 			child++;
@@ -135,7 +146,7 @@ static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t
 
 static uint64_t decode_variant(struct decoder *d, unsigned place, uint64_t at)
 {
-	const struct place *p = &d->c->schema.place[place];
+	const struct place *p = &d->out->schema->place[place];
 	unsigned choices = 0;
 	uint8_t tag;
 
@@ -143,7 +154,7 @@ static uint64_t decode_variant(struct decoder *d, unsigned place, uint64_t at)
 		return FAILED;
 	while (p->row->choices[choices].name)
 		choices++;
-	tag = d->c->bytes[at];
+	tag = d->out->bytes[at];
 	if (tag >= choices)
 		return fail(d, ERR_MALFORMED, at, "tag is %u, at most %u is defined", tag,
 			    choices - 1);
@@ -154,12 +165,12 @@ static uint64_t decode_variant(struct decoder *d, unsigned place, uint64_t at)
 static uint64_t decode_fixed_list(struct decoder *d, unsigned element, uint64_t count,
 				  uint64_t at)
 {
-	const struct place *p = &d->c->schema.place[element];
+	const struct place *p = &d->out->schema->place[element];
 	uint64_t n = cap_count(count, p->min_size, d->size - at);
 	uint64_t i;
 
 	for (i = 0; p->checked && i < n; i++)
-		if (decode(d, element, at + i * p->min_size) == FAILED)
+		if (decode_node(d, element, at + i * p->min_size) == FAILED)
 			return fail_in(d, NULL, i);
 	at += n * p->min_size;
 	if (n < count && !have(d, at, p->min_size))
@@ -184,58 +195,110 @@ static bool add_mark(struct decoder *d, struct list *l, uint64_t at)
 	return true;
 }
 
+/* Append one; lists are met in the order of their offsets, and of places at one offset. */
+static struct list *add_list(struct decoder *d, unsigned place, uint64_t at)
+{
+	struct list *grown = realloc(d->out->lists, (d->out->list_count + 1) * sizeof(*grown));
+
+	if (!grown) {
+		fail(d, ENOMEM, at, "out of memory");
+		return NULL;
+	}
+	d->out->lists = grown;
+	grown[d->out->list_count] = (struct list){ .offset = at, .place = place };
+	return &grown[d->out->list_count++];
+}
+
+/* No list is in one whose elements differ in size, so the struct list stays where it is. */
 static uint64_t decode_list(struct decoder *d, unsigned place, uint64_t at)
 {
-	unsigned element = d->c->schema.place[place].first_child;
-	struct list *grown;
-	uint64_t count, i;
-	size_t self;
+	const struct place *p = &d->out->schema->place[place];
+	unsigned element = p->first_child;
+	struct list *l;
+	uint64_t i;
 
-	if (!have(d, at, 4))
+	if (p->row->times)
+		return have(d, at, p->min_size) ? at + p->min_size : FAILED;
+	if (!have(d, at, p->row->size))
 		return FAILED;
-	count = le_get(d->c->bytes + at, 4);
-	if (d->c->schema.place[element].fixed_size)
-		return decode_fixed_list(d, element, count, at + 4);
-
-	grown = realloc(d->c->lists, (d->c->list_count + 1) * sizeof(*grown));
-	if (!grown)
-		return fail(d, ENOMEM, at, "out of memory");
-	d->c->lists = grown;
-	self = d->c->list_count++;
-	d->c->lists[self] = (struct list){ .offset = at };
-	at += 4;
-	for (i = 0; i < count; i++) {
-		if (i % MARK_EVERY == 0 && !add_mark(d, &d->c->lists[self], at))
+	if (d->out->schema->place[element].fixed_size)
+		return decode_fixed_list(d, element, decoded_count(d->out, place, at),
+					 at + p->row->size);
+	l = add_list(d, place, at);
+	if (!l)
+		return FAILED;
+	l->count = decoded_count(d->out, place, at);
+	at += p->row->size;
+	for (i = 0; i < l->count; i++) {
+		if (i % MARK_EVERY == 0 && !add_mark(d, l, at))
 			return FAILED;
-		at = decode(d, element, at);
+		at = decode_node(d, element, at);
 		if (at == FAILED)
 			return fail_in(d, NULL, i);
 	}
-	d->c->lists[self].end = at;
+	l->end = at;
 	return at;
 }
 
-/* Where the node of PLACE at AT ends, or FAILED.  As deep as the schema, not as the input. */
-static uint64_t decode(struct decoder *d, unsigned place, uint64_t at)
+static int by_id(const void *a, const void *b)
 {
-	const struct field *row = d->c->schema.place[place].row;
+	const struct map_entry *x = a, *y = b;
+
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* RECORD is where the record that the map is in starts: its count is there. */
+static uint64_t decode_map(struct decoder *d, unsigned place, uint64_t record, uint64_t at)
+{
+	const struct place *p = &d->out->schema->place[place];
+	uint64_t size = d->out->schema->place[p->first_child].min_size;
+	uint64_t count, there, i;
+	struct list *l;
+
+	count = le_get(d->out->bytes + decoded_member(d->out, place - p->row->counted, record), 4);
+	there = p->row->times ? p->row->times : cap_count(count, size, d->size - at);
+	if (!have(d, at, there * size) || (there < count && !p->row->times && !have(d, at + there * size, size)))
+		return FAILED;
+	l = add_list(d, place, at);
+	if (!l)
+		return FAILED;
+	l->count = count < there ? count : there;
+	l->end = at + there * size;
+	l->entries = malloc((l->count + 1) * sizeof(*l->entries));
+	if (!l->entries)
+		return fail(d, ENOMEM, at, "out of memory");
+	for (i = 0; i < l->count; i++)
+		l->entries[i] = (struct map_entry){ (uint32_t)le_get(d->out->bytes + at + i * size, 4), (uint32_t)i };
+	qsort(l->entries, l->count, sizeof(*l->entries), by_id);
+	return l->end;
+}
+
+/* Where the node of PLACE at AT ends, or FAILED.  As deep as the schema, not as the input. */
+static uint64_t decode_node(struct decoder *d, unsigned place, uint64_t at)
+{
+	const struct field *row = d->out->schema->place[place].row;
 
 	switch (row->kind) {
 	case UINT:
 	case BYTES:
 	case MAGIC:
+	case STRUCT:
 		return decode_bytes(d, row, at);
 	case STRING:
 	case BLOB:
+	case TEXT:
 		return decode_counted(d, row, at);
 	case LIST:
 		return decode_list(d, place, at);
 	case OPTION:
 		return decode_option(d, row, at);
 	case RECORD:
-		return decode_members(d, &d->c->schema.place[place], -1, at);
+		return decode_members(d, &d->out->schema->place[place], -1, at);
 	case VARIANT:
 		return decode_variant(d, place, at);
+	case MAP: /* decode_member */
 	case TAG:
 	case RAW:
 	case WORD:
@@ -245,27 +308,21 @@ static uint64_t decode(struct decoder *d, unsigned place, uint64_t at)
 	return at;
 }
 
-int container_decode(const struct field *root, uint8_t *bytes, size_t n, uint64_t base,
-		     struct container **out, struct error *e)
+int decode(const struct schema *schema, unsigned root, const uint8_t *bytes, uint64_t n,
+	   uint64_t base, struct decoded *out, struct error *e)
 {
-	struct decoder d = { .size = n, .base = base, .error = e };
+	struct decoder d = { .out = out, .size = n, .base = base, .error = e };
 	struct error local = { 0 };
 	uint64_t end;
 
 	if (!e)
 		d.error = &local;
-	d.c = calloc(1, sizeof(*d.c));
-	if (!d.c)
-		return error_set(e, ENOMEM, "out of memory");
-	schema_init(&d.c->schema, root);
-	d.c->bytes = bytes;
-	end = decode(&d, 0, 0);
+	*out = (struct decoded){ .schema = schema, .bytes = bytes };
+	end = decode_node(&d, root, 0);
 	if (end == FAILED) {
-		d.c->bytes = NULL;
-		container_free(d.c);
+		decoded_free(out);
 		return error_prefix(d.error, d.error->code, "%s", d.path);
 	}
-	d.c->size = end;
-	*out = d.c;
+	out->size = end;
 	return 0;
 }
