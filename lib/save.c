@@ -20,14 +20,40 @@ int identity_get(int fd, struct identity *id)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	*id = (struct identity){ st.st_dev, st.st_ino, (uint64_t)st.st_size, st.st_mtim };
+	*id = (struct identity){ st.st_dev, st.st_ino, (uint64_t)st.st_size, st.st_mtim, st.st_ctim };
 	return 0;
+}
+
+static bool is_same_but_times(const struct identity *a, const struct identity *b)
+{
+	return a->device == b->device && a->inode == b->inode && a->size == b->size;
+}
+
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
 bool identity_equal(const struct identity *a, const struct identity *b)
 {
-	return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-	       a->mtime.tv_sec == b->mtime.tv_sec && a->mtime.tv_nsec == b->mtime.tv_nsec;
+	return is_same_but_times(a, b) && is_same_time(a->mtime, b->mtime) &&
+	       is_same_time(a->ctime, b->ctime);
+}
+
+/* Whether FD has the head that it had. */
+static int compare_head(const struct save *s, bool *same)
+{
+	uint64_t at, take;
+	uint8_t chunk[1 << 14];
+	int err = 0;
+
+	*same = true;
+	for (at = 0; !err && *same && at < s->old_head->size; at += take) {
+		take = s->old_head->size - at < sizeof(chunk) ? s->old_head->size - at : sizeof(chunk);
+		err = io_read(s->fd, chunk, take, s->old.head_offset + at);
+		*same = !err && memcmp(chunk, s->old_head->bytes + at, take) == 0;
+	}
+	return err;
 }
 
 struct parts parts_next(const struct parts *old, uint64_t size)
@@ -63,13 +89,18 @@ bool save_moves_tail(const struct save *s)
 				   s->new.tail_offset != s->old.tail_offset);
 }
 
-bool save_is_unchanged(const struct save *s, const struct beside *b)
+int save_check_unchanged(const struct save *s, const struct beside *b, struct error *e)
 {
 	struct identity now = { 0 };
+	int err = identity_get(s->fd, &now);
+	bool same = !err && is_same_but_times(&now, &s->identity) &&
+		    (!s->fd_is_path || names_file(b->folder, b->name, s->fd));
 
-	if (identity_get(s->fd, &now) || !identity_equal(&now, &s->identity))
-		return false;
-	return !s->fd_is_path || names_file(b->folder, b->name, s->fd);
+	if (same && !identity_equal(&now, &s->identity))
+		err = compare_head(s, &same);
+	if (err)
+		return error_set(e, -err, "cannot be read: %s", strerror(-err));
+	return same ? 0 : error_set(e, ESTALE, "another program changed the snapshot");
 }
 
 int save_write_ram(const struct save *s, int fd)

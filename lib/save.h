@@ -31,6 +31,7 @@ struct identity {
 	uint64_t inode;
 	uint64_t size;
 	struct timespec mtime;
+	struct timespec ctime;
 };
 
 int identity_get(int fd, struct identity *id);
@@ -42,6 +43,7 @@ struct save {
 	bool fd_is_path;   /* FD is what PATH names, and open to write as well; else
 	                      PATH is a new file */
 	struct identity identity; /* of FD, when it was last seen */
+	const struct buffer *old_head; /* that FD had then */
 	struct parts old;
 	struct parts new;
 	const struct buffer *head;
@@ -88,8 +90,11 @@ int save_in_place(const struct save *s, struct saved *out, struct error *e);
 /* In place as well, but a tail that has to move is copied, and its bytes journalled. */
 int save_shifting(const struct save *s, struct saved *out, struct error *e);
 
-/* For them: whether FD is, unchanged, what the snapshot's name stands for. */
-bool save_is_unchanged(const struct save *s, const struct beside *b);
+/*
+ * For them: 0 if FD is, unchanged, what the snapshot's name stands for, else -ESTALE.
+ * Times alone are no change: where they differ the head's bytes tell.
+ */
+int save_check_unchanged(const struct save *s, const struct beside *b, struct error *e);
 
 /*
  * For them: put the old bytes back from the journal, and RAM's mapping.  Where

@@ -226,10 +226,9 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 	err = beside_open(s->path, &b, e);
 	if (err)
 		return err;
-	if (!save_is_unchanged(s, &b)) {
-		err = error_set(e, ESTALE, "another program changed the snapshot");
+	err = save_check_unchanged(s, &b, e);
+	if (err)
 		goto out;
-	}
 	err = new_bytes(s, &bytes);
 	c = (struct change){ .bytes = bytes.bytes, .size = bytes.size, .shift = shifting };
 	if (!err)

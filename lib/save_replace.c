@@ -167,16 +167,17 @@ static int replace(const struct save *s, const struct beside *b, bool clone, int
 	err = beside_name(b, SAVE_NEW_SUFFIX, name, e);
 	if (err)
 		return err;
-	if (!save_is_unchanged(s, b))
-		return error_set(e, ESTALE, "another program changed the snapshot");
+	err = save_check_unchanged(s, b, e);
+	if (err)
+		return err;
 	fd = beside_create(b, name, e);
 	if (fd < 0)
 		return fd;
 	err = fill(s, fd, clone);
 	if (!err)
 		err = io_sync(fd);
-	if (!err && !save_is_unchanged(s, b))
-		err = -ESTALE;
+	if (!err)
+		err = save_check_unchanged(s, b, NULL);
 	if (!err)
 		err = take_name(s, b, name, fd);
 	if (!err) {

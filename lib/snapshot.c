@@ -628,7 +628,7 @@ static int plan_parts(struct snapshot *s, struct edits *edits, const struct new_
 
 int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e)
 {
-	struct buffer head = { 0 };
+	struct buffer head = { 0 }, old_head = { 0 };
 	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
 	struct new_list list = { .fd = -1 };
 	bool save_ram = with_ram && snapshot_has_ram_inside(s);
@@ -637,6 +637,7 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 		.fd = s->fd,
 		.fd_is_path = s->fd_is_target,
 		.identity = s->identity,
+		.old_head = &old_head,
 		.old = s->parts,
 		.head = &head,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
@@ -649,7 +650,8 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	if (save_ram)
 		ram_hold_writes(s->ram);
 	err = save_ram && s->layout->is_diff ? make_list(s, edits, &list, e) : 0;
-	if (!err && plan_parts(s, edits, &list, &head, &job.new))
+	container_encode(s->container, NULL, &old_head);
+	if (!err && (plan_parts(s, edits, &list, &head, &job.new) || old_head.failed))
 		err = error_set(e, ENOMEM, "out of memory");
 	if (!err)
 		err = lock_target(s, NULL, e);
@@ -669,6 +671,7 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	end_list(s, &list, !err);
 	if (save_ram)
 		ram_resume_writes(s->ram);
+	buffer_free(&old_head);
 	buffer_free(&head);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }

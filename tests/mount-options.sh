@@ -409,15 +409,66 @@ for closed in '<&-' '>&-' '2>&-' '<&- >&- 2>&-'; do
 	beside snap
 done
 
+say "# a snapshot that another program touched, or read and set the times of"
+for options in rw replace save=sync "output=$tmp/case/out"; do
+	for layout in kvm hvf bare; do
+		fresh 1048576 "$layout"
+		target=$snap
+		[ "${options%=*}" != output ] || target=$tmp/case/out
+		mount_snap -o "$options" "$snap"
+		cpus=20
+		for touch in "touch $snap" "touch -d @1000000001 $snap" "chmod 640 $snap" \
+			"ln $snap $tmp/link" "rm $tmp/link" "chown $(id -u):$(id -g) $snap"; do
+			# shellcheck disable=SC2086 # a command and its arguments
+			works $touch
+			works put $cpus "$mnt/num_cpus"
+			works sync "$mnt"
+			same "$options, $layout, $touch: num_cpus" $cpus "$(reader get "$target" num_cpus)"
+			cpus=$((cpus + 1))
+		done
+		works truncate -s 3000 "$mnt/intc/raw"
+		works touch -d @1000000001 "$snap"
+		unmount
+		same "$options, $layout: intc" 3000 "$(reader get "$target" intc/raw | wc -c)"
+	done
+done
+
 say "# a snapshot that another program changed"
-fresh
-mount_snap "$snap"
-works touch -d @1000000001 "$snap"
-before=$(sum "$snap")
-expect_errno ESTALE put 9 "$mnt/num_cpus"
-same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
-same "snapshot" "$before" "$(sum "$snap")"
-unmount
+# change OFFSET: one bit of a byte, and the times as they were.
+change() {
+	"$python" - "$snap" "$1" <<'PY'
+import os, sys
+path, offset = sys.argv[1], int(sys.argv[2])
+was = os.stat(path)
+with open(path, "r+b", buffering=0) as f:
+    byte = os.pread(f.fileno(), 1, offset)[0]
+    os.pwrite(f.fileno(), bytes([byte ^ 1]), offset)
+os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+PY
+}
+for options in rw replace save=sync "output=$tmp/case/out"; do
+	for from in start end; do
+		fresh
+		at=0
+		[ $from = start ] || at=$(($(region container_offset) + $(region container_len) - 1))
+		mount_snap -o "$options" "$snap"
+		works change $at
+		before=$(sum "$snap")
+		if [ "$options" = save=sync ]; then
+			works put 9 "$mnt/num_cpus"
+			expect_errno ESTALE sync "$mnt"
+		else
+			expect_errno ESTALE put 9 "$mnt/num_cpus"
+			same "num_cpus" 4 "$(cat "$mnt/num_cpus")"
+		fi
+		same "snapshot" "$before" "$(sum "$snap")"
+		# As soon as it is what it was, edits go on.
+		works change $at
+		works put 9 "$mnt/num_cpus"
+		works sync "$mnt"
+		unmount
+	done
+done
 fresh
 mount_snap "$snap"
 mv "$snap" "$snap.old"

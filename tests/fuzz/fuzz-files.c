@@ -74,7 +74,7 @@ struct world {
 	struct buffer saved;       /* what its file is to be */
 	bool large;                /* strings may be as long as can be, which takes time */
 	bool unsaved;              /* edits wait for a sync */
-	bool disturbed;            /* another program touched it: no edit can be saved */
+	bool disturbed;            /* another program changed it: no edit can be saved */
 };
 
 static void copy(struct buffer *to, const void *p, size_t n)
@@ -682,15 +682,19 @@ static void do_sync(struct world *w)
 	buffer_free(&now);
 }
 
-/* What another program does to the snapshot. */
-static void disturb(struct world *w)
+/* What another program does to the snapshot: a time of it alone is no matter. */
+static void disturb(struct world *w, struct input *in)
 {
 	const struct timespec long_ago[2] = { { 1, 0 }, { 1, 0 } };
 
 	if (!w->snapshot)
 		return;
+	if (input_uint(in, 1) % 2 && !w->disturbed) {
+		w->saved.bytes[w->saved.size - 1] ^= 1;
+		fuzz_write_file("snap", w->saved.bytes, w->saved.size);
+		w->disturbed = true;
+	}
 	demand(!utimensat(AT_FDCWD, w->path, long_ago, 0), "not touched");
-	w->disturbed = true;
 }
 
 static void operate(struct world *w, struct input *in)
@@ -727,7 +731,7 @@ static void operate(struct world *w, struct input *in)
 		do_sync(w);
 		break;
 	case 12:
-		disturb(w);
+		disturb(w, in);
 		break;
 	}
 }
