@@ -52,7 +52,7 @@ static int check(struct diff_base *b, uint64_t mem_size, struct error *e)
 	if (!layout->is_base)
 		return error_set(e, EINVAL, "is of layout %s: a base has to be of layout kvm",
 				 layout->name);
-	err = head_read(layout->head, b->fd, 0, q.file_len, &c, e);
+	err = head_read(layout->head, b->fd, 0, q.file_len, &c, NULL, e);
 	if (err)
 		return err;
 	q.head_end = container_size(c);
@@ -70,7 +70,7 @@ int base_open(const char *path, size_t length, int diff_fd, const char *diff_pat
 	      uint64_t mem_size, struct diff_base *out, struct error *e)
 {
 	struct diff_base b = { .fd = -1 };
-	int err;
+	int err, no_locks;
 
 	if (length == 0)
 		return error_set(e, ENOENT, "no path is recorded");
@@ -81,8 +81,8 @@ int base_open(const char *path, size_t length, int diff_fd, const char *diff_pat
 		return error_set(e, errno, "%s: %s", path, strerror(errno));
 	if (names_file(AT_FDCWD, b.path, diff_fd))
 		err = error_set(e, EINVAL, "is the differential snapshot itself");
-	else
-		err = b.fd = open_locked(b.path, O_RDONLY, LOCK_SH, e);
+	else /* where there are no locks, that it has changed is noticed all the same */
+		err = b.fd = open_locked(b.path, O_RDONLY, LOCK_SH, true, &no_locks, e);
 	if (b.fd >= 0) {
 		/* Nothing of a base is ours to mend. */
 		err = save_has_journal(b.path)

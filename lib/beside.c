@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "locked.h"
+
 int beside_open(const char *path, struct beside *b, struct error *e)
 {
 	const char *slash = strrchr(path, '/');
@@ -55,7 +57,8 @@ int beside_create_new(const struct beside *b, const char *name, struct error *e)
 
 	if (fd < 0)
 		return code == EEXIST ? -code : refuse(name, code, e);
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	/* Where there are no locks, who has come so far was told. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 || says_no_locks(-errno))
 		return fd;
 	code = errno;
 	unlinkat(b->folder, name, 0);

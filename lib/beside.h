@@ -23,7 +23,7 @@ int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 
 
 /*
  * Make the file NAME, empty, mode 0600, to read and write, locked exclusively
- * (flock), in place of one that is left from before: that nobody has locked.  A
+ * (flock) where there are locks, in place of one that is left from before: that nobody has locked.  A
  * descriptor, or a negative errno; -EBUSY if somebody has.
  */
 int beside_create(const struct beside *b, const char *name, struct error *e);

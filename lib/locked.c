@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "beside.h"
+#include "holder.h"
 
 void pause_briefly(void)
 {
@@ -52,11 +53,31 @@ int open_plain(const char *path, int flags, struct error *e)
 	return fd;
 }
 
+bool says_no_locks(int err)
+{
+	return err == -ENOLCK || err == -EBADF || err == -ENOSYS || err == -EOPNOTSUPP;
+}
+
+static int refuse(const char *path, int err, struct error *e)
+{
+	char who[PATH_MAX + 128];
+
+	if (says_no_locks(err))
+		return error_set(e, -err,
+				 "cannot be locked: %s; there seem to be no locks here: use -o ro or scratch, or nolock if no other program uses it",
+				 strerror(-err));
+	if (err != -EWOULDBLOCK)
+		return error_set(e, -err, "cannot be locked: %s", strerror(-err));
+	holder_describe(path, who, sizeof(who));
+	return error_set(e, EBUSY, "%s", who);
+}
+
 /*
  * Saves by renaming make a name's file another one: see that it still has the name
  * once it is locked.
  */
-int open_locked(const char *path, int flags, int lock, struct error *e)
+int open_locked(const char *path, int flags, int lock, bool may_go_on, int *none,
+		struct error *e)
 {
 	int fd, err;
 
@@ -65,17 +86,19 @@ int open_locked(const char *path, int flags, int lock, struct error *e)
 		if (fd < 0)
 			return fd;
 		err = lock_patiently(fd, lock);
+		if (err == -EBADF && lock == LOCK_EX && (flags & O_ACCMODE) == O_RDONLY) {
+			/* NFS locks exclusively only what is open for writing too. */
+			flags |= O_RDWR;
+			close(fd);
+			continue;
+		}
+		*none = says_no_locks(err) ? -err : 0;
+		if (*none && may_go_on)
+			err = 0;
 		if (!err && names_file(AT_FDCWD, path, fd))
 			return fd;
 		close(fd);
-		if (err == -EBADF && (flags & O_ACCMODE) == O_RDONLY) {
-			/* NFS locks exclusively only what is open for writing too. */
-			flags |= O_RDWR;
-			continue;
-		}
-		if (err == -EWOULDBLOCK)
-			return error_set(e, EBUSY, "in use by a mount; unmount that first");
 		if (err)
-			return error_set(e, -err, "cannot be locked: %s", strerror(-err));
+			return refuse(path, err, e);
 	}
 }

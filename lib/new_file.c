@@ -52,7 +52,7 @@ int new_file(const char *path, file_filler *fill, void *ctx, struct error *e)
 
 	if (!real && errno != ENOENT)
 		return error_set(e, errno, "%s", strerror(errno));
-	old = save_open_locked(real ? real : path, O_RDONLY, LOCK_EX, NULL, e);
+	old = save_open_locked(real ? real : path, O_RDONLY, LOCK_EX, NO_LOCKS_GO_ON, NULL, e);
 	err = old < 0 && old != -ENOENT ? old : beside_open(real ? real : path, &b, e);
 	if (!err) {
 		err = write_new(&b, fill, ctx, e);

@@ -2,6 +2,7 @@
 #include "save.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -9,6 +10,7 @@
 
 #include "io.h"
 #include "journal.h"
+#include "le.h"
 #include "locked.h"
 
 /* RAM that has to move goes to a multiple of this, which every page size divides. */
@@ -40,18 +42,32 @@ bool identity_equal(const struct identity *a, const struct identity *b)
 	       is_same_time(a->ctime, b->ctime);
 }
 
-/* Whether FD has the head that it had. */
-static int compare_head(const struct save *s, bool *same)
+uint64_t save_sum(uint64_t sum, const uint8_t *bytes, size_t n)
 {
-	uint64_t at, take;
+	size_t take;
+
+	for (; n > 0; bytes += take, n -= take) {
+		take = n < 8 ? n : 8;
+		/* Each step has an inverse: words that differ never come to one sum at once. */
+		sum = (sum ^ le_get(bytes, take)) * UINT64_C(0x9e3779b97f4a7c15);
+		sum ^= sum >> 32;
+	}
+	return sum;
+}
+
+/* The sum of the head that FD has now in *SUM. */
+static int sum_head(const struct save *s, uint64_t *sum)
+{
+	uint64_t at = s->old.head_offset, left = s->old.head_size;
 	uint8_t chunk[1 << 14];
+	size_t take;
 	int err = 0;
 
-	*same = true;
-	for (at = 0; !err && *same && at < s->old_head->size; at += take) {
-		take = s->old_head->size - at < sizeof(chunk) ? s->old_head->size - at : sizeof(chunk);
-		err = io_read(s->fd, chunk, take, s->old.head_offset + at);
-		*same = !err && memcmp(chunk, s->old_head->bytes + at, take) == 0;
+	for (*sum = 0; !err && left > 0; at += take, left -= take) {
+		take = left < sizeof(chunk) ? left : sizeof(chunk);
+		err = io_read(s->fd, chunk, take, at);
+		if (!err)
+			*sum = save_sum(*sum, chunk, take);
 	}
 	return err;
 }
@@ -95,9 +111,12 @@ int save_check_unchanged(const struct save *s, const struct beside *b, struct er
 	int err = identity_get(s->fd, &now);
 	bool same = !err && is_same_but_times(&now, &s->identity) &&
 		    (!s->fd_is_path || names_file(b->folder, b->name, s->fd));
+	uint64_t sum;
 
-	if (same && !identity_equal(&now, &s->identity))
-		err = compare_head(s, &same);
+	if (same && !identity_equal(&now, &s->identity)) {
+		err = sum_head(s, &sum);
+		same = sum == s->old_sum;
+	}
 	if (err)
 		return error_set(e, -err, "cannot be read: %s", strerror(-err));
 	return same ? 0 : error_set(e, ESTALE, "another program changed the snapshot");
@@ -231,7 +250,15 @@ static int remove_new(const struct beside *b, struct error *e)
 	return err ? error_set(e, -err, "cannot remove %s: %s", name, strerror(-err)) : 0;
 }
 
-static int undo(const char *path, const struct beside *b, struct error *e)
+/* Whether FD is locked now, or there are no locks and that is no matter. */
+static bool lock_alone(int fd, enum no_locks no_locks)
+{
+	return flock(fd, LOCK_EX | LOCK_NB) == 0 ||
+	       (no_locks == NO_LOCKS_GO_ON && says_no_locks(-errno));
+}
+
+static int undo(const char *path, const struct beside *b, enum no_locks no_locks,
+		struct error *e)
 {
 	const int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
 	int undone = journal_exists(b);
@@ -244,7 +271,7 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	/* Who may only read can still see whether somebody is saving it. */
 	if (fd < 0 && undone)
 		fd = open(path, O_RDONLY | flags);
-	if (fd >= 0 && (!is_regular(fd) || flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+	if (fd >= 0 && (!is_regular(fd) || !lock_alone(fd, no_locks) ||
 			!names_file(AT_FDCWD, path, fd))) {
 		/* Locked by who is saving it, or not the file of this name any more: not ours to mend. */
 		close(fd);
@@ -263,7 +290,8 @@ static int undo(const char *path, const struct beside *b, struct error *e)
 	return err ? err : undone;
 }
 
-int save_recover(const char *path, void (*tell)(const char *text), struct error *e)
+int save_recover(const char *path, enum no_locks no_locks, void (*tell)(const char *text),
+		 struct error *e)
 {
 	char name[NAME_MAX + 1];
 	struct beside b;
@@ -274,7 +302,7 @@ int save_recover(const char *path, void (*tell)(const char *text), struct error 
 		return err;
 	if (journal_exists(&b) || (!beside_name(&b, SAVE_NEW_SUFFIX, name, NULL) &&
 				   fstatat(b.folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0))
-		err = undo(path, &b, e);
+		err = undo(path, &b, no_locks, e);
 	beside_close(&b);
 	if (err > 0 && tell)
 		tell("a save was interrupted: it has been undone, the snapshot is as before it");
@@ -293,22 +321,35 @@ bool save_has_journal(const char *path)
 	return found;
 }
 
-int save_open_locked(const char *path, int flags, int lock, void (*tell)(const char *text),
-		     struct error *e)
+static void tell_of_no_locks(const char *path, int code, void (*tell)(const char *text))
 {
-	int tries, err, fd;
+	char text[PATH_MAX + 128];
+
+	snprintf(text, sizeof(text),
+		 "%s: cannot be locked (%s): changes by other programs are not kept away", path,
+		 strerror(code));
+	tell(text);
+}
+
+int save_open_locked(const char *path, int flags, int lock, enum no_locks no_locks,
+		     void (*tell)(const char *text), struct error *e)
+{
+	int tries, err, none, fd;
 
 	for (tries = 0;; tries++) {
-		err = save_recover(path, tell, e);
+		err = save_recover(path, no_locks, tell, e);
 		if (err < 0)
 			return err;
-		fd = open_locked(path, flags, lock, e);
+		fd = open_locked(path, flags, lock, no_locks != NO_LOCKS_FAIL, &none, e);
 		/* Whoever had it locked when it was to be recovered may have died since. */
-		if (fd < 0 || !save_has_journal(path))
+		if (fd < 0 || !save_has_journal(path)) {
+			if (fd >= 0 && none && tell && no_locks == NO_LOCKS_TELL)
+				tell_of_no_locks(path, none, tell);
 			return fd;
+		}
 		close(fd);
 		if (tries == LOCK_TRIES)
-			return error_set(e, EBUSY, "a save was interrupted and can't be undone while others have the snapshot open");
+			return error_set(e, EBUSY, "a save was interrupted and can't be undone while others have the snapshot open, or without locks; if nobody has it open, mount it with -o nolock");
 		pause_briefly();
 	}
 }

@@ -13,6 +13,7 @@
 #include "beside.h"
 #include "buffer.h"
 #include "error.h"
+#include "locked.h"
 #include "ram.h"
 
 /* Where things are in a snapshot file, in bytes. */
@@ -37,13 +38,19 @@ struct identity {
 int identity_get(int fd, struct identity *id);
 bool identity_equal(const struct identity *a, const struct identity *b);
 
+/*
+ * A sum of N bytes, to tell by whether they have changed.  SUM is 0, or that of the bytes
+ * before them, of which there must be a multiple of 8.
+ */
+uint64_t save_sum(uint64_t sum, const uint8_t *bytes, size_t n);
+
 struct save {
 	const char *path;  /* to be replaced or made; no symbolic link */
 	int fd;            /* the file that has the old bytes, open to read */
 	bool fd_is_path;   /* FD is what PATH names, and open to write as well; else
 	                      PATH is a new file */
 	struct identity identity; /* of FD, when it was last seen */
-	const struct buffer *old_head; /* that FD had then */
+	uint64_t old_sum;  /* save_sum of the head that FD had then */
 	struct parts old;
 	struct parts new;
 	const struct buffer *head;
@@ -110,17 +117,19 @@ int save_write_ram(const struct save *s, int fd);
  * completed, if one that was not left something beside it.  To be called before
  * the snapshot is opened.  1 if there was something to undo, 0 if not (or if
  * the program that is saving is alive and has the snapshot locked), or an error.
- * TELL, or null, gets a line for the person where a save was undone.
+ * TELL, or null, gets a line for the person where a save was undone.  Where there are no
+ * locks nothing is done but with NO_LOCKS_GO_ON.
  */
-int save_recover(const char *path, void (*tell)(const char *text), struct error *e);
+int save_recover(const char *path, enum no_locks no_locks, void (*tell)(const char *text),
+		 struct error *e);
 
 /*
  * Open the snapshot at PATH and lock it (open_locked in locked.h), with no save in it
  * that is not finished: recovered by now, as save_recover does.  A descriptor, or a
  * negative errno.
  */
-int save_open_locked(const char *path, int flags, int lock, void (*tell)(const char *text),
-		     struct error *e);
+int save_open_locked(const char *path, int flags, int lock, enum no_locks no_locks,
+		     void (*tell)(const char *text), struct error *e);
 
 /* Whether the snapshot at PATH has a journal: a save is under way or was interrupted. */
 bool save_has_journal(const char *path);

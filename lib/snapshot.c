@@ -35,12 +35,14 @@ struct snapshot {
 	bool fd_is_target;
 	int target_fd;  /* locks what TARGET is until FD is that; -1: there is nothing */
 	bool replace;
+	bool nolock;
 	int fd;
 	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
 	char *ram_path; /* of the file that RAM is in, without symbolic links */
 	struct stat st;
 	struct identity identity;
 	bool identity_known;
+	uint64_t head_sum;  /* save_sum of the head that FD has */
 	const struct layout *layout;
 	struct parts parts;
 	const char *way; /* the last save went */
@@ -66,7 +68,8 @@ static int lock_target(struct snapshot *s, void (*tell)(const char *text), struc
 	if (s->target_fd >= 0)
 		close(s->target_fd);
 	s->target_fd = -1;
-	fd = save_open_locked(s->target, O_RDONLY, LOCK_EX, tell, e);
+	fd = save_open_locked(s->target, O_RDONLY, LOCK_EX,
+			      s->nolock ? NO_LOCKS_GO_ON : NO_LOCKS_FAIL, tell, e);
 	if (fd >= 0)
 		s->target_fd = fd;
 	return fd < 0 && fd != -ENOENT ? fd : 0;
@@ -138,7 +141,8 @@ static int open_head(struct snapshot *s, const struct region_options *region, st
 		return error_set(e, EINVAL,
 				 "says itself where RAM is (layout %s): leave the ram_offset option out",
 				 s->layout->name);
-	err = head_read(s->layout->head, s->fd, region->container_offset, size, &s->container, e);
+	err = head_read(s->layout->head, s->fd, region->container_offset, size, &s->container,
+			&s->head_sum, e);
 	if (err && s->layout->offsets_given && !region->container_offset_given)
 		return error_prefix(e, -err, "not a snapshot (no SMSNAP at its start), nor a bare container");
 	if (err)
@@ -265,12 +269,15 @@ static int open_recovered(struct snapshot *s, const struct snapshot_options *opt
 			  struct error *e)
 {
 	bool edit = options->access == SNAPSHOT_EDIT && !options->output;
+	enum no_locks no_locks = options->nolock	     ? NO_LOCKS_GO_ON
+				 : edit || options->output ? NO_LOCKS_FAIL
+							     : NO_LOCKS_TELL;
 	int err;
 
 	if (options->access != SNAPSHOT_LOOK)
 		return save_open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH,
-					options->tell, e);
-	err = save_recover(s->path, options->tell, e);
+					no_locks, options->tell, e);
+	err = save_recover(s->path, no_locks, options->tell, e);
 	return err < 0 ? err : open_plain(s->path, O_RDONLY, e);
 }
 
@@ -369,6 +376,7 @@ static int open_once(const char *path, const struct snapshot_options *options,
 		return error_set(e, ENOMEM, "out of memory");
 	s->fd = s->ram_fd = s->target_fd = -1;
 	s->replace = options->replace;
+	s->nolock = options->nolock;
 	s->path = find_file(path, e);
 	return s->path ? open_file(s, options, e) : -e->code;
 }
@@ -628,7 +636,7 @@ static int plan_parts(struct snapshot *s, struct edits *edits, const struct new_
 
 int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e)
 {
-	struct buffer head = { 0 }, old_head = { 0 };
+	struct buffer head = { 0 };
 	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
 	struct new_list list = { .fd = -1 };
 	bool save_ram = with_ram && snapshot_has_ram_inside(s);
@@ -637,7 +645,7 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 		.fd = s->fd,
 		.fd_is_path = s->fd_is_target,
 		.identity = s->identity,
-		.old_head = &old_head,
+		.old_sum = s->head_sum,
 		.old = s->parts,
 		.head = &head,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
@@ -650,8 +658,7 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	if (save_ram)
 		ram_hold_writes(s->ram);
 	err = save_ram && s->layout->is_diff ? make_list(s, edits, &list, e) : 0;
-	container_encode(s->container, NULL, &old_head);
-	if (!err && (plan_parts(s, edits, &list, &head, &job.new) || old_head.failed))
+	if (!err && plan_parts(s, edits, &list, &head, &job.new))
 		err = error_set(e, ENOMEM, "out of memory");
 	if (!err)
 		err = lock_target(s, NULL, e);
@@ -661,8 +668,10 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	job.tail_fd = list.fd;
 	if (!err) {
 		err = save(&job, &saved, e);
-		if (!err)
+		if (!err) {
 			adopt(s, &job, &saved, save_ram);
+			s->head_sum = save_sum(0, head.bytes, head.size);
+		}
 		s->undo_first = saved.undo_first;
 		/* Not else: what another program did must stay noticed. */
 		if (!err || saved.touched || !s->identity_known)
@@ -671,7 +680,6 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	end_list(s, &list, !err);
 	if (save_ram)
 		ram_resume_writes(s->ram);
-	buffer_free(&old_head);
 	buffer_free(&head);
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }

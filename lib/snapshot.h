@@ -26,6 +26,8 @@ struct snapshot_options {
 	const char *base;     /* of a diff: this file is its base; null: the one that it names */
 	bool without_base;    /* of a diff: its base is not asked for */
 	bool replace;         /* never save in place */
+	bool nolock;          /* go on where the file system has no locks; where nothing is
+	                         saved anyway that is told, and the rest goes on */
 	struct region_options region;
 	void (*tell)(const char *text); /* a line for the person, or null */
 };

@@ -22,6 +22,7 @@ static const struct fuse_opt table[] = {
 	OPT("-d", debug),
 	OPT("debug", debug),
 	OPT("scratch", scratch),
+	OPT("nolock", nolock),
 	OPT("replace", replace),
 	OPT("save_ram", save_ram),
 	OPT("save=sync", sync_at_end),

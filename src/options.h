@@ -20,6 +20,7 @@ struct options {
 	int debug;
 	int scratch;
 	int replace;
+	int nolock;
 	int save_ram;
 	int read_only;
 	int read_write;   /* rw was given; it is the default as well */

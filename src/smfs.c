@@ -36,6 +36,7 @@ static const char help[] =
 	"  -o save_ram           save what is written to /ram, on fsync and at the end\n"
 	"  -o replace            save by a new file and a rename, never in place\n"
 	"  -o base=FILE          the base of a differential snapshot is FILE\n"
+	"  -o nolock             go on where the file system has no locks\n"
 	"  -o ram=FILE           RAM is in FILE; ram=direct: not cached by the kernel\n"
 	"  -o writeback          gather what is written to /ram; fields are read-only\n"
 	"  -o ram_limit=SIZE     of what is written to /ram; default half of memory\n"
@@ -215,6 +216,7 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 		.ram_file = o->ram_file,
 		.base = o->base,
 		.replace = o->replace,
+		.nolock = o->nolock,
 		.region = o->region,
 		.tell = report,
 	};

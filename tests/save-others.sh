@@ -45,6 +45,91 @@ same "the other's snapshot" "$before" "$(sum "$tmp/target")"
 detach "$other"
 wait_until 20 flock -n "$tmp/target" true || fail "the daemon still has it locked"
 
+say "# a lock that is no mount's"
+: >"$tmp/held"
+flock "$snap" sh -c 'echo >"$1"; read -r _ <"$2"' - "$tmp/held" <(sleep 100) &
+holder=$!
+wait_until 20 test -s "$tmp/held" || fail "flock did not lock it"
+for option in rw ro scratch; do
+	expect_status 1 "$SMFS" -o $option "$snap" "$mnt"
+	one_line "snap: locked by (flock|sh) \(process [0-9]+\), which is no mount; wait"
+done
+kill $holder $(pgrep -P $holder) || true
+wait $holder || true
+wait_until 20 flock -n "$snap" true || fail "it is still locked"
+mount_snap "$snap"
+expect_status 1 "$SMFS" "$snap" "$other"
+one_line "snap: in use by a mount, on $mnt; unmount that first"
+unmount
+
+say "# a file system without locks"
+# lockless ERRNO PROGRAM: a program that runs it where flock(2) gives that.
+lockless() {
+	printf '#!/bin/sh\nexec %s -f -o /dev/null -e trace=flock -e inject=flock:error=%s "%s" "$@"\n' \
+		"${strace[*]@Q}" "$1" "$2" >"$tmp/lockless"
+	chmod +x "$tmp/lockless"
+}
+real=$SMFS
+for errno in ENOLCK EBADF ENOSYS EOPNOTSUPP; do
+	lockless $errno "$real"
+	SMFS=$tmp/lockless
+	expect_status 1 "$SMFS" "$snap" "$mnt"
+	one_line "snap: cannot be locked: .* use -o ro or scratch, or nolock"
+	expect_status 1 "$SMFS" -o output="$tmp/unlocked" "$snap" "$mnt"
+	one_line "snap: cannot be locked: "
+	for option in ro scratch; do
+		mount_fg -o $option "$snap"
+		same "num_cpus with $option" 4 "$(cat "$mnt/num_cpus")"
+		unmount
+		same "lines ($(cat "$tmp/daemon.err"))" 1 "$(wc -l <"$tmp/daemon.err")"
+		matches "the warning" "^smfs: $snap: cannot be locked .*: changes by other programs" \
+			"$(cat "$tmp/daemon.err")"
+	done
+	cpus=5
+	for options in nolock nolock,replace nolock,save=sync "nolock,output=$tmp/unlocked"; do
+		target=$snap
+		[[ $options != *output* ]] || target=$tmp/unlocked
+		mount_fg -o "$options" "$snap"
+		put $cpus "$mnt/num_cpus"
+		works truncate -s $((1000 * cpus)) "$mnt/intc/raw"
+		unmount
+		same "standard error with $options" "" "$(cat "$tmp/daemon.err")"
+		same "what was saved with $options" "$cpus $((1000 * cpus))" \
+			"$(num_cpus "$target") $(reader get "$target" intc/raw | wc -c)"
+		cpus=$((cpus + 1))
+	done
+	rm "$tmp/unlocked"
+	lockless $errno "$SMSNAP"
+	expect_status 0 "$tmp/lockless" dump "$snap"
+	mv "$tmp/out" "$tmp/json"
+	expect_status 0 "$tmp/lockless" build "$tmp/json" -o "$tmp/unlocked"
+	expect_status 0 "$tmp/lockless" build "$tmp/json" -o "$tmp/unlocked"
+	same "what was built" 7 "$(num_cpus "$tmp/unlocked")"
+	rm "$tmp/unlocked"
+	SMFS=$real
+	sample "$snap"
+done
+
+say "# an interrupted save where there are no locks"
+"${strace[@]}" -f -o /dev/null -e trace=fsync -e inject=fsync:signal=KILL:when=2 \
+	"$SMFS" -f "$snap" "$mnt" 2>"$tmp/err" &
+daemon=$!
+wait_until 20 is_mounted || fail "not mounted"
+! put 9 "$mnt/num_cpus" 2>"$tmp/err" || fail "the save was not killed"
+detach "$mnt" || true
+wait $daemon || true
+lockless ENOLCK "$SMFS"
+[ -e "$snap.smfs-undo" ] || fail "there is no journal"
+SMFS=$tmp/lockless
+expect_status 1 "$SMFS" -o ro "$snap" "$mnt"
+one_line "a save was interrupted"
+mount_fg -o nolock "$snap"
+unmount
+matches "what it says" "a save was interrupted: it has been undone" "$(cat "$tmp/daemon.err")"
+[ ! -e "$snap.smfs-undo" ] || fail "the journal is still there"
+SMFS=$real
+sample "$snap"
+
 say "# output= where a save was interrupted"
 # A journal by hand: of another file, so that it is refused.
 head -c 100 /dev/zero >"$tmp/target.smfs-undo"
