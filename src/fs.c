@@ -400,6 +400,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	struct fs *fs = userdata;
 
 	fs->initialized = true;
+	conn->max_read = fs->max_read; /* libfuse wants it in both places */
 	passthrough_negotiate(&fs->passthrough, conn);
 	fs->cache_listings = conn->capable & FUSE_CAP_NO_OPENDIR_SUPPORT;
 	/* RAM's time changes with each write, its cached pages are right all the same. */

@@ -16,7 +16,8 @@ struct fs {
 	struct temps temps;
 	struct passthrough passthrough;
 	struct fuse_session *session;
-	bool initialized; /* the kernel's first request was answered */
+	bool initialized; /* the kernel's first request was taken */
+	unsigned max_read; /* bytes, as the mount was told; 0: no limit of ours */
 	bool read_only;
 	bool cache_listings;
 	bool ram_direct; /* RAM is not cached by the kernel */

@@ -11,6 +11,11 @@
 
 #define OPT(text, member) { text, offsetof(struct options, member), 1 }
 
+/* A number, in a member as it is. */
+#define OPT_NUMBER(text, member) { text, offsetof(struct options, member), 0 }
+
+#define IGNORE(text) FUSE_OPT_KEY(text, FUSE_OPT_KEY_DISCARD)
+
 enum { KEY_RAM };
 
 static const struct fuse_opt table[] = {
@@ -43,6 +48,28 @@ static const struct fuse_opt table[] = {
 	FUSE_OPT_KEY("rw", FUSE_OPT_KEY_KEEP),
 	OPT("allow_other", allow_other),
 	FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP),
+	OPT_NUMBER("max_read=%u", max_read),
+	FUSE_OPT_KEY("max_read=", FUSE_OPT_KEY_KEEP),
+	/* What mount(8) and others take from fstab, and nothing here depends on. */
+	IGNORE("_netdev"),
+	IGNORE("auto"),
+	IGNORE("comment="),
+	IGNORE("defaults"),
+	IGNORE("diratime"),
+	IGNORE("group"),
+	IGNORE("lazytime"),
+	IGNORE("noauto"),
+	IGNORE("nodiratime"),
+	IGNORE("nofail"),
+	IGNORE("nolazytime"),
+	IGNORE("norelatime"),
+	IGNORE("nostrictatime"),
+	IGNORE("nouser"),
+	IGNORE("owner"),
+	IGNORE("relatime"),
+	IGNORE("strictatime"),
+	IGNORE("user"),
+	IGNORE("users"),
 	FUSE_OPT_END
 };
 
@@ -84,6 +111,8 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 		p->err = error_set(p->error, EINVAL, "unknown option -o %s: use save=sync", arg);
 		return -1;
 	}
+	if (key == FUSE_OPT_KEY_OPT && (arg[0] == 'x' || arg[0] == 'X') && arg[1] == '-')
+		return 0; /* for those who read fstab */
 	if (key == FUSE_OPT_KEY_OPT && arg[0] == '-') {
 		p->err = error_set(p->error, EINVAL, "unknown option %s", arg);
 		return -1;

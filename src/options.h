@@ -27,6 +27,7 @@ struct options {
 	int ram_direct;
 	int writeback;
 	int allow_other;
+	unsigned max_read; /* bytes; 0: not given */
 	int sync_at_end;  /* save=sync */
 	char *output;
 	char *ram_file;

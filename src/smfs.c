@@ -247,6 +247,7 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 		.read_only = o->read_only,
 		.ram_direct = o->ram_direct,
 		.writeback = o->writeback,
+		.max_read = o->max_read,
 		.uid = o->uid,
 		.gid = o->gid,
 		.umask = o->umask,
@@ -309,7 +310,7 @@ static int add_mount_options(const struct options *o, struct fuse_args *args)
 
 /*
  * Answer the kernel's first request, which is about what both can do.  Where that
- * fails nothing can be served: here whoever mounts can still be told.
+ * fails, or libfuse refuses it, nothing can be served: here whoever mounts can still be told.
  */
 static int serve_first(struct fs *fs)
 {
@@ -322,7 +323,11 @@ static int serve_first(struct fs *fs)
 	if (n > 0)
 		fuse_session_process_buf(fs->session, &request);
 	free(request.mem);
-	return fs->initialized ? 0 : n < 0 ? n : -ENOMEM;
+	if (n <= 0)
+		return n < 0 ? n : -ENOTCONN; /* unmounted already */
+	if (!fs->initialized)
+		return -ENOMEM;
+	return fuse_session_exited(fs->session) ? -EPROTO : 0;
 }
 
 /* Serve until the end, or until there was no memory to read a request into, or for a thread. */

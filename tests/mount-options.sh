@@ -310,6 +310,30 @@ PY
 	beside snap
 done
 
+say "# max_read="
+fresh
+for size in 0 1 4096 65536 131072 1048576; do
+	mount_snap -o max_read=$size "$snap"
+	works cmp <(tail -c 1048576 "$snap") "$mnt/ram"
+	works put 9 "$mnt/num_cpus"
+	unmount
+done
+for size in x -1 1.5 4294967296; do
+	got=0
+	"$SMFS" -o max_read=$size "$snap" "$mnt" 2>"$tmp/err" || got=$?
+	[ $got -ne 0 ] || fail "max_read=$size is accepted"
+	one_line ""
+	not_mounted || fail "max_read=$size: exit status $got, and it is mounted"
+done
+
+say "# what stands in fstab"
+for options in defaults,nofail,_netdev,user,noauto users,auto,nouser,owner,group,comment=a x-systemd.automount,X-y.z=a \
+	atime,noatime,diratime,nodiratime,relatime,norelatime,strictatime,nostrictatime,lazytime,nolazytime; do
+	mount_snap -o $options "$snap"
+	works put 9 "$mnt/num_cpus"
+	unmount
+done
+
 say "# uid= gid= umask="
 fresh
 mount_snap "$snap"
