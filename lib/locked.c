@@ -33,6 +33,21 @@ static int lock_patiently(int fd, int lock)
 	return 0;
 }
 
+static int refuse_to_write(int code, struct error *e)
+{
+	return error_set(e, code, "cannot be written: %s; use -o ro, scratch or output=FILE",
+			 strerror(code));
+}
+
+int check_writable(const char *path, struct error *e)
+{
+	if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+		return 0;
+	return errno == EACCES || errno == EROFS || errno == EPERM
+		       ? refuse_to_write(errno, e)
+		       : error_set(e, errno, "%s", strerror(errno));
+}
+
 int open_plain(const char *path, int flags, struct error *e)
 {
 	struct stat st;
@@ -41,8 +56,7 @@ int open_plain(const char *path, int flags, struct error *e)
 
 	if (fd < 0 && (flags & O_ACCMODE) == O_RDWR &&
 	    (errno == EACCES || errno == EROFS || errno == EPERM))
-		return error_set(e, errno, "cannot be written: %s; use -o ro, scratch or output=FILE",
-				 strerror(errno));
+		return refuse_to_write(errno, e);
 	if (fd < 0)
 		return error_set(e, errno, "%s",
 				 errno == ELOOP ? "a symbolic link that leads nowhere" : strerror(errno));

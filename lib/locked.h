@@ -28,6 +28,9 @@ void pause_briefly(void);
  */
 int open_plain(const char *path, int flags, struct error *e);
 
+/* Whether PATH could be opened for writing, without doing it: 0, or a negative errno. */
+int check_writable(const char *path, struct error *e);
+
 /*
  * Whether ERR, of flock(2), says that there are no locks; on NFS -EBADF may as well mean that
  * only what is open for writing can be locked so.

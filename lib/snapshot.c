@@ -36,7 +36,9 @@ struct snapshot {
 	int target_fd;  /* locks what TARGET is until FD is that; -1: there is nothing */
 	bool replace;
 	bool nolock;
-	int fd;
+	int fd;         /* what is at PATH, then TARGET once that was saved to */
+	bool writable;  /* FD is open for writing as well */
+	int lock_fd;    /* locks what FD is where FD itself does not; -1: it does */
 	int ram_fd;     /* -1 if RAM is in the snapshot or there is none */
 	char *ram_path; /* of the file that RAM is in, without symbolic links */
 	struct stat st;
@@ -275,8 +277,8 @@ static int open_recovered(struct snapshot *s, const struct snapshot_options *opt
 	int err;
 
 	if (options->access != SNAPSHOT_LOOK)
-		return save_open_locked(s->path, edit ? O_RDWR : O_RDONLY, edit ? LOCK_EX : LOCK_SH,
-					no_locks, options->tell, e);
+		return save_open_locked(s->path, O_RDONLY, edit ? LOCK_EX : LOCK_SH, no_locks,
+					options->tell, e);
 	err = save_recover(s->path, no_locks, options->tell, e);
 	return err < 0 ? err : open_plain(s->path, O_RDONLY, e);
 }
@@ -287,6 +289,11 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	uint64_t ram_len;
 	int err;
 
+	if (options->access == SNAPSHOT_EDIT && !options->output) {
+		err = check_writable(s->path, e);
+		if (err)
+			return err;
+	}
 	s->fd = open_recovered(s, options, e);
 	if (s->fd < 0)
 		return s->fd;
@@ -374,7 +381,7 @@ static int open_once(const char *path, const struct snapshot_options *options,
 	*out = s;
 	if (!s)
 		return error_set(e, ENOMEM, "out of memory");
-	s->fd = s->ram_fd = s->target_fd = -1;
+	s->fd = s->lock_fd = s->ram_fd = s->target_fd = -1;
 	s->replace = options->replace;
 	s->nolock = options->nolock;
 	s->path = find_file(path, e);
@@ -413,6 +420,8 @@ void snapshot_close(struct snapshot *s)
 	container_free(s->container);
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->lock_fd >= 0)
+		close(s->lock_fd);
 	if (s->ram_fd >= 0)
 		close(s->ram_fd);
 	if (s->target_fd >= 0)
@@ -507,8 +516,13 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 			ram_clean(job->ram);
 		ram_resume(job->ram);
 	}
-	if (saved->fd != s->fd)
+	if (saved->fd != s->fd) {
 		close(s->fd);
+		if (s->lock_fd >= 0)
+			close(s->lock_fd);
+		s->lock_fd = -1;
+		s->writable = true;
+	}
 	if (s->target_fd >= 0)
 		close(s->target_fd);
 	s->target_fd = -1;
@@ -516,6 +530,40 @@ static void adopt(struct snapshot *s, const struct save *job, const struct saved
 	s->fd_is_target = true;
 	s->parts = job->new;
 	s->way = saved->way;
+}
+
+/*
+ * Have FD open for writing.  It was not when the snapshot was opened: on overlayfs that alone
+ * copies all of it.
+ */
+static int open_to_write(struct snapshot *s, struct error *e)
+{
+	bool inside = snapshot_has_ram_inside(s);
+	int fd, err = 0;
+
+	if (s->writable || !s->fd_is_target)
+		return 0;
+	fd = open_plain(s->path, O_RDWR, e);
+	if (fd < 0)
+		return fd;
+	if (!names_file(AT_FDCWD, s->path, s->fd) || !names_file(AT_FDCWD, s->path, fd)) {
+		close(fd);
+		return error_set(e, ESTALE, "another program replaced the snapshot");
+	}
+	/* What is mapped stays the file below on overlayfs, and what is saved goes to the copy. */
+	if (inside) {
+		ram_hold(s->ram);
+		err = ram_rebase(s->ram, fd, s->parts.tail_offset, s->parts.file_size, e);
+		ram_resume(s->ram);
+	}
+	if (err) {
+		close(fd);
+		return err;
+	}
+	s->lock_fd = s->fd;
+	s->fd = fd;
+	s->writable = true;
+	return 0;
 }
 
 /* A page list for what RAM of a diff is now. */
@@ -642,7 +690,6 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	bool save_ram = with_ram && snapshot_has_ram_inside(s);
 	struct save job = {
 		.path = s->target,
-		.fd = s->fd,
 		.fd_is_path = s->fd_is_target,
 		.identity = s->identity,
 		.old_sum = s->head_sum,
@@ -655,13 +702,16 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	};
 	int err;
 
+	err = lock_target(s, NULL, e);
+	if (!err)
+		err = open_to_write(s, e);
+	job.fd = s->fd;
 	if (save_ram)
 		ram_hold_writes(s->ram);
-	err = save_ram && s->layout->is_diff ? make_list(s, edits, &list, e) : 0;
+	if (!err && save_ram && s->layout->is_diff)
+		err = make_list(s, edits, &list, e);
 	if (!err && plan_parts(s, edits, &list, &head, &job.new))
 		err = error_set(e, ENOMEM, "out of memory");
-	if (!err)
-		err = lock_target(s, NULL, e);
 	/* It could not be had after the last save; nobody else may have the lock. */
 	if (!err && !s->identity_known)
 		s->identity_known = identity_get(s->fd, &job.identity) == 0;

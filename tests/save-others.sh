@@ -45,6 +45,46 @@ same "the other's snapshot" "$before" "$(sum "$tmp/target")"
 detach "$other"
 wait_until 20 flock -n "$tmp/target" true || fail "the daemon still has it locked"
 
+if [ "$(id -u)" = 0 ]; then
+	say "# a mount on overlayfs copies nothing, the first edit does"
+	mkdir "$tmp/lower" "$tmp/above"
+	sample "$tmp/lower/snap"
+	before=$(sum "$tmp/lower/snap")
+	for options in ro scratch "output=$tmp/away" rw replace save_ram; do
+		mount -t tmpfs none "$tmp/above"
+		mkdir "$tmp/above/upper" "$tmp/above/work" "$tmp/above/all"
+		mount -t overlay none -o "lowerdir=$tmp/lower,upperdir=$tmp/above/upper,workdir=$tmp/above/work" \
+			"$tmp/above/all"
+		upper=$tmp/above/upper/snap
+		mount_snap -o "$options" "$tmp/above/all/snap"
+		works cat "$mnt/num_cpus" "$mnt/ram"
+		[ ! -e "$upper" ] || fail "the mount alone has copied the snapshot"
+		case $options in
+		rw | replace | save_ram)
+			ram=$(sum "$mnt/ram")
+			put 9 "$mnt/num_cpus"
+			same "what was saved with $options" 9 "$(num_cpus "$upper")"
+			same "RAM" "$ram" "$(sum "$mnt/ram")"
+			matches "what locks it" "in use by a mount" \
+				"$("$SMFS" "$tmp/above/all/snap" "$other" 2>&1)"
+			printf written | dd of="$mnt/ram" bs=1 seek=5000 conv=notrunc status=none
+			sync "$mnt"
+			works truncate -s 100000 "$mnt/intc/raw"
+			ram=$(sum "$mnt/ram")
+			unmount
+			same "what was saved then" 100000 "$(reader get "$upper" intc/raw | wc -c)"
+			[ $options != save_ram ] ||
+				same "RAM in the snapshot" "$ram" "$(tail -c 1048576 "$upper" | sha256sum | cut -d' ' -f1)"
+			;;
+		*)
+			unmount
+			;;
+		esac
+		umount "$tmp/above/all" "$tmp/above"
+		same "what is below" "$before" "$(sum "$tmp/lower/snap")"
+	done
+fi
+
 say "# a lock that is no mount's"
 : >"$tmp/held"
 flock "$snap" sh -c 'echo >"$1"; read -r _ <"$2"' - "$tmp/held" <(sleep 100) &
