@@ -187,10 +187,7 @@ void container_apply(struct container *c, struct edits *e);
 void container_encode(const struct container *c, const struct edits *pending,
 		      struct buffer *out);
 
-/*
- * Append what of the head is from the node FIRST on, with the edits in force, to OUT, without
- * what ends the head after the last node that has a name.
- */
-void container_encode_from(const struct container *c, struct node first, struct buffer *out);
+/* Append the container alone, without the header and what ends the head, with the edits in force. */
+void container_encode_alone(const struct container *c, struct buffer *out);
 
 #endif

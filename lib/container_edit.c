@@ -416,22 +416,33 @@ void container_encode(const struct container *c, const struct edits *pending,
 	encode_range(c, 0, c->head.size, pending, &all);
 }
 
-/* Of the root's children with names the last is the container's last. */
-static bool note_last(void *ctx, const char *name, uint64_t index, struct node n)
+struct ends {
+	struct node header; /* the root's first child */
+	struct node last;   /* of its children with names, which is the container's last */
+	bool any;
+};
+
+static bool note_ends(void *ctx, const char *name, uint64_t index, struct node n)
 {
+	struct ends *e = ctx;
+
 	(void)name;
 	(void)index;
-	*(struct node *)ctx = n;
+	if (!e->any)
+		e->header = n;
+	e->any = true;
+	e->last = n;
 	return true;
 }
 
-void container_encode_from(const struct container *c, struct node first, struct buffer *out)
+void container_encode_alone(const struct container *c, struct buffer *out)
 {
 	struct window all = { .left = UINT64_MAX, .out = out };
-	struct node last = first;
+	struct ends e = { .any = false };
 
-	container_children(c, container_root(), 0, note_last, &last);
-	encode_range(c, first.offset, decoded_end(&c->head, last.place, last.offset), NULL, &all);
+	container_children(c, container_root(), 0, note_ends, &e);
+	encode_range(c, decoded_end(&c->head, e.header.place, e.header.offset),
+		     decoded_end(&c->head, e.last.place, e.last.offset), NULL, &all);
 }
 
 void container_raw(const struct container *c, struct node n, uint64_t offset, uint64_t size,

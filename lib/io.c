@@ -146,6 +146,30 @@ int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t
 	return err;
 }
 
+bool io_is_zero(int fd, uint64_t from, uint64_t to)
+{
+	uint8_t chunk[1 << 14];
+	off_t data;
+	size_t take, i;
+
+	for (; from < to; from += take) {
+		data = lseek(fd, (off_t)from, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break;
+		if (data > 0 && (uint64_t)data > from)
+			from = (uint64_t)data;
+		if (from >= to)
+			break;
+		take = to - from < sizeof(chunk) ? to - from : sizeof(chunk);
+		if (io_read(fd, chunk, take, from))
+			return false;
+		for (i = 0; i < take; i++)
+			if (chunk[i])
+				return false;
+	}
+	return true;
+}
+
 int io_zero(int fd, uint64_t offset, uint64_t n)
 {
 	static const uint8_t zeros[4096];

@@ -28,6 +28,9 @@ int io_copy(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t
  */
 int io_clone(int from, uint64_t from_offset, int to, uint64_t to_offset, uint64_t n);
 
+/* Whether there are only zeros from byte FROM up to byte TO.  Where it can't be read there are not. */
+bool io_is_zero(int fd, uint64_t from, uint64_t to);
+
 /* Write N zero bytes. */
 int io_zero(int fd, uint64_t offset, uint64_t n);
 

@@ -24,6 +24,9 @@ struct layout {
 /* The field of a header that says where RAM is, in the layouts that have one. */
 #define LAYOUT_RAM_OFFSET "layout/ram_offset"
 
+/* Where RAM is for the guest, in the layouts that say it. */
+#define LAYOUT_RAM_GPA "layout/ram_gpa"
+
 /* Of a diff: the path of its base, and how many pages it lists. */
 #define LAYOUT_BASE "layout/base"
 #define LAYOUT_CHANGED_PAGES "layout/changed_pages"

@@ -173,6 +173,11 @@ int source_open_base(const struct ram_source *s, struct ram_source **out, struct
 	return err;
 }
 
+const char *source_base_path(const struct ram_source *s)
+{
+	return s->base.fd >= 0 ? s->base.path : NULL;
+}
+
 bool source_is_base(const struct ram_source *s, const struct ram_source *base)
 {
 	return s->base.fd >= 0 && s->base.st.st_dev == base->base.st.st_dev &&

@@ -46,6 +46,9 @@ struct page_list *source_relist(struct ram_source *s, struct page_list *list);
 /* The base alone, a source of its own; null in *OUT where S has none. */
 int source_open_base(const struct ram_source *s, struct ram_source **out, struct error *e);
 
+/* The path of the base, or null if there is none. */
+const char *source_base_path(const struct ram_source *s);
+
 /* Whether BASE is of the file that S, a diff's, has its base in. */
 bool source_is_base(const struct ram_source *s, const struct ram_source *base);
 

@@ -24,9 +24,6 @@ enum { RECOVERED_MAX = 100 };
 /* What a folder's snapshot is called, the first that is there. */
 static const char *const names[] = { "restore.snap", "vm.snap", NULL };
 
-/* The container's first field. */
-static const char CONTAINER_FIRST[] = "num_cpus";
-
 static const char unfinished[] = "a save of it is not finished; try again when it is";
 
 struct snapshot {
@@ -168,7 +165,7 @@ static int open_base(struct snapshot *s, const struct snapshot_options *options,
 	int err;
 
 	*out = (struct diff_base){ .fd = -1 };
-	if (options->without_base || container_find(s->container, LAYOUT_BASE, &n))
+	if (options->base_use == BASE_UNUSED || container_find(s->container, LAYOUT_BASE, &n))
 		return 0;
 	err = container_value(s->container, n, &recorded);
 	if (err)
@@ -185,8 +182,9 @@ static int open_base(struct snapshot *s, const struct snapshot_options *options,
 		return 0;
 	if (options->base)
 		return error_set(e, -err, "base %s", why.text);
-	error_set(e, -err, "no base: %s; of ram only the listed pages can be read: correct layout/base, or give the option base=FILE",
-		  why.text);
+	error_set(e, -err, "no base: %s; %s", why.text, options->base_hint);
+	if (options->base_use == BASE_NEEDED)
+		return err;
 	if (options->tell)
 		options->tell(e->text);
 	*e = (struct error){ 0 };
@@ -734,6 +732,20 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	return err ? error_prefix(e, -err, "%s", s->target) : 0;
 }
 
+bool snapshot_has_strays(const struct snapshot *s)
+{
+	const struct parts *p = &s->parts;
+	uint64_t end = p->tail_offset, count = 0;
+
+	if (s->layout->is_diff && container_number(s->container, LAYOUT_CHANGED_PAGES, &count))
+		end += count * LIST_ENTRY;
+	else if (snapshot_has_ram_inside(s))
+		end += ram_size(s->ram);
+	return !io_is_zero(s->fd, 0, p->head_offset) ||
+	       !io_is_zero(s->fd, p->head_offset + p->head_size, p->tail_offset) ||
+	       !io_is_zero(s->fd, end, p->file_size);
+}
+
 const char *snapshot_way(const struct snapshot *s)
 {
 	return s->way;
@@ -761,13 +773,10 @@ int snapshot_rescue(struct snapshot *s, char name[NAME_MAX + 1], struct error *e
 {
 	struct buffer container = { 0 };
 	struct beside b;
-	struct node first;
 	int err, fd = -1;
 
 	/* Without the header, which says where RAM is in a file that has some. */
-	if (container_find(s->container, CONTAINER_FIRST, &first))
-		return error_set(e, EINVAL, "no container");
-	container_encode_from(s->container, first, &container);
+	container_encode_alone(s->container, &container);
 	err = beside_open(s->target, &b, e);
 	if (err)
 		goto out;

@@ -18,13 +18,20 @@ enum snapshot_access {
 	SNAPSHOT_LOOK,    /* read once, now, even while another program has it locked */
 };
 
+enum base_use {
+	BASE_UNUSED, /* only the pages that are listed are asked for */
+	BASE_WANTED, /* that it is not to be had is told */
+	BASE_NEEDED, /* that it is not to be had is an error */
+};
+
 struct snapshot_options {
 	enum snapshot_access access;
 	const char *output;   /* saves go to this file instead; null: to the snapshot.
 	                         With it SNAPSHOT_READ's lock is enough */
 	const char *ram_file; /* RAM is in this file; null: in the snapshot */
 	const char *base;     /* of a diff: this file is its base; null: the one that it names */
-	bool without_base;    /* of a diff: its base is not asked for */
+	enum base_use base_use; /* of a diff */
+	const char *base_hint;  /* what a person can do where its base is not to be had */
 	bool replace;         /* never save in place */
 	bool nolock;          /* go on where the file system has no locks; where nothing is
 	                         saved anyway that is told, and the rest goes on */
@@ -38,8 +45,7 @@ struct snapshot;
  * Open the snapshot at PATH, a file or a folder with one: recover it from a save that was killed, lock it,
  * decode its container, find and map its RAM.  *OUT is the caller's, to close.
  * -EBUSY if others have had it locked for a second: it is open elsewhere, or a save
- * of it is not finished.  E starts with the file's name.  That a diff's base is not to be had is
- * told, and no error unless the options name it.
+ * of it is not finished.  E starts with the file's name.
  */
 int snapshot_open(const char *path, const struct snapshot_options *options,
 		  struct snapshot **out, struct error *e);
@@ -58,6 +64,9 @@ int snapshot_clone_ram(struct snapshot *s, struct error *e);
 
 /* Whether RAM is a part of the file that is saved. */
 bool snapshot_has_ram_inside(const struct snapshot *s);
+
+/* Whether there are bytes in the file, other than zeros, that belong to none of its parts. */
+bool snapshot_has_strays(const struct snapshot *s);
 
 /* As the file was when it was opened. */
 const struct stat *snapshot_stat(const struct snapshot *s);

@@ -144,27 +144,55 @@ static int read_document(const char *path, struct document *d, struct error *e)
 }
 
 /* Open RAM, which must be just as long as the document D says. */
-static int open_ram(const char *path, const struct document *d, struct error *e)
+static int open_ram(const char *path, struct document *d, struct error *e)
 {
 	uint64_t mem_size = container_mem_size(d->container);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st = { 0 };
+	int err = 0;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_size == mem_size)
-		return fd;
-	if (fd < 0 || (uint64_t)st.st_size == mem_size)
-		error_set(e, errno, "ram %s: %s", path, strerror(errno));
-	else
-		error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
-			  (uint64_t)st.st_size, mem_size);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		err = error_set(e, errno, "ram %s: %s", path, strerror(errno));
+	else if ((uint64_t)st.st_size != mem_size)
+		err = error_set(e, EINVAL, "ram %s: has %" PRIu64 " bytes, mem_size is %" PRIu64, path,
+				(uint64_t)st.st_size, mem_size);
+	else if (mem_size > 0 && ram_open(fd, 0, mem_size, mem_size, &d->parts.ram, e))
+		err = error_prefix(e, e->code, "ram %s", path);
 	if (fd >= 0)
 		close(fd);
-	return -e->code;
+	return err;
+}
+
+/* Open the base of the diff D, of which RAM's pages are to differ: the given one or its own. */
+static int open_base(const struct arguments *a, struct document *d, struct error *e)
+{
+	struct diff_base base = { .fd = -1 };
+	struct value path;
+	struct node n;
+	char *text;
+	int err = container_find(d->container, LAYOUT_BASE, &n);
+
+	if (!err)
+		err = container_value(d->container, n, &path);
+	if (err)
+		return error_set(e, -err, "%s: %s", LAYOUT_BASE, strerror(-err));
+	if (a->in_base)
+		path = (struct value){ (const uint8_t *)a->in_base, strlen(a->in_base) };
+	text = strndup((const char *)path.bytes, path.size);
+	if (!text)
+		return error_set(e, ENOMEM, "out of memory");
+	err = base_open(text, path.size, -1, a->in_base ? "" : a->output, ram_size(d->parts.ram),
+			&base, e);
+	free(text);
+	if (!err)
+		err = source_open_diff(&base, NULL, ram_size(d->parts.ram), &d->parts.base, e);
+	base_close(&base);
+	return err ? error_prefix(e, -err, "base") : 0;
 }
 
 static int build(const struct arguments *a)
 {
-	struct document d = { .parts = { .ram_fd = -1 } };
+	struct document d = { .container = NULL };
 	struct error e = { 0 };
 	int err;
 
@@ -173,16 +201,17 @@ static int build(const struct arguments *a)
 	err = read_document(a->operands[0], &d, &e);
 	if (!err && a->ram) {
 		d.parts.has_ram = true;
-		d.parts.ram_fd = open_ram(a->ram, &d, &e);
-		err = d.parts.ram_fd < 0 ? d.parts.ram_fd : 0;
+		err = open_ram(a->ram, &d, &e);
+		if (!err && d.parts.ram && d.parts.layout->is_diff)
+			err = open_base(a, &d, &e);
 	}
 	if (!err) {
 		err = build_snapshot(a->output, &d.parts, &e);
 		if (err)
 			error_prefix(&e, -err, "%s", a->output);
 	}
-	if (d.parts.ram_fd >= 0)
-		close(d.parts.ram_fd);
+	ram_close(d.parts.ram);
+	source_close(d.parts.base);
 	container_free(d.container);
 	return err ? complain(WRONG_INPUT, "%s", e.text) : 0;
 }
@@ -190,6 +219,7 @@ static int build(const struct arguments *a)
 static const struct option_row options[] = {
 	{ "output", 'o', "SNAPSHOT", offsetof(struct arguments, output), "the file to write" },
 	{ "ram", 0, "FILE", offsetof(struct arguments, ram), "the guest's RAM; without it RAM is a hole" },
+	{ "in-base", 0, "FILE", offsetof(struct arguments, in_base), "the base of a differential one is FILE" },
 	{ 0 }
 };
 

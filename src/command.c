@@ -146,7 +146,7 @@ int command_run(const struct command *c, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX + 2];
 	char letters[2 * OPTIONS_MAX + 3];
-	struct arguments a = { .reads_ram = c->reads_ram };
+	struct arguments a = { .base_use = c->base_use };
 	int option;
 
 	describe(c, longs, letters);
@@ -194,7 +194,8 @@ int command_open(const char *path, const struct arguments *a, enum snapshot_acce
 {
 	struct snapshot_options options = {
 		.access = access, .ram_file = a->ram, .base = a->in_base,
-		.without_base = !a->reads_ram, .tell = tell
+		.base_use = a->base_use,
+		.base_hint = "give --in-base FILE", .tell = tell
 	};
 	struct region_options *r = &options.region;
 	struct error e = { 0 };

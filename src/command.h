@@ -16,12 +16,14 @@ enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
 
 /* What a command was given. */
 struct arguments {
-	bool reads_ram;  /* the command does */
+	enum base_use base_use; /* the command's */
 	char **operands; /* null after the last */
 	int count;
 	/* Options by their long names; a text is null where it was not given. */
+	const char *base;
 	const char *container_offset;
 	const char *in_base;
+	const char *layout;
 	const char *output;
 	const char *ram;
 	const char *ram_offset;
@@ -44,7 +46,7 @@ struct command {
 	const char *help;     /* more lines for its own help, or null */
 	const struct option_row *options; /* ends with a null name */
 
-	bool reads_ram; /* a diff's base is opened, and missed */
+	enum base_use base_use; /* of a diff: whether RAM is read, and all of it */
 
 	/* An exit status.  What is wrong was told. */
 	int (*run)(const struct arguments *a);
@@ -66,6 +68,7 @@ struct command {
 	  "the base of a differential one is FILE" }
 
 extern const struct command cmd_build;
+extern const struct command cmd_convert;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 

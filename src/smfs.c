@@ -215,6 +215,8 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 		.output = o->output,
 		.ram_file = o->ram_file,
 		.base = o->base,
+		.base_use = BASE_WANTED,
+		.base_hint = "of ram only the listed pages can be read: correct layout/base, or give -o base=FILE",
 		.replace = o->replace,
 		.nolock = o->nolock,
 		.region = o->region,
