@@ -218,15 +218,16 @@ const struct list *state_map(const struct state *s, unsigned place)
 /* As deep as the schema. */
 bool state_locate(const struct state *s, unsigned place, uint32_t key, uint64_t *at)
 {
-	const struct place *p = &s->d.schema->place[place];
 	const struct map_entry *entry;
 	const struct list *map;
+	const struct place *p;
 	uint64_t start;
 	size_t n;
 
 	*at = 0;
 	if (!s->root || place == s->root)
 		return s->root != 0;
+	p = &s->d.schema->place[place];
 	if (p->parent == p->owner) /* another state's root */
 		return false;
 	map = state_map(s, place);

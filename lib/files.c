@@ -202,6 +202,16 @@ int file_read(struct file *file, size_t n, uint64_t offset, struct buffer *out)
 	return print_slice(file->files->mount, file->leaf->node, n, offset, out);
 }
 
+static int check_there(struct files *f, struct node n)
+{
+	int err;
+
+	pthread_rwlock_rdlock(&f->mount->lock);
+	err = container_check(f->mount->container, n);
+	pthread_rwlock_unlock(&f->mount->lock);
+	return err;
+}
+
 /*
  * Changes that others see
  */
@@ -658,9 +668,7 @@ int file_open(struct files *f, struct node n, int flags, struct file **out)
 	if (((flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC) &&
 	    container_row(f->mount->container, n)->access == RO)
 		return -EACCES;
-	pthread_rwlock_rdlock(&f->mount->lock);
-	err = container_check(f->mount->container, n);
-	pthread_rwlock_unlock(&f->mount->lock);
+	err = check_there(f, n);
 	if (err)
 		return err;
 	file = calloc(1, sizeof(*file));
@@ -699,7 +707,10 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 	if (n == 0)
 		return 0;
 	lock_writing(file->leaf);
-	if (text_is_text(file->leaf->row))
+	err = check_there(file->files, file->leaf->node);
+	if (err)
+		;
+	else if (text_is_text(file->leaf->row))
 		err = write_text(file, data, n, offset);
 	else
 		err = write_bytes(file, data, n, offset);

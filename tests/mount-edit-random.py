@@ -7,6 +7,7 @@ reader looks at the file while it is mounted. SMFS_SEED repeats a run and
 SMFS_EDIT_SECONDS sets its length.
 """
 
+import errno
 import os
 import random
 import sys
@@ -76,6 +77,131 @@ def new_number(rng, path):
     if path.endswith("backing/size") and rng.randrange(2):
         return rng.randrange(1, 1000) << rng.choice(list(SUFFIXES.values()))
     return reader.random_num(rng, reader.width_of(path))
+
+
+# ---- inside blobs ---------------------------------------------------------------
+
+def blob_of(path):
+    """The directory of the blob that a field is in."""
+    return path[:-len(reader.state_path(path)) - 1]
+
+
+def state_of(model, blob):
+    return reader.read_state(blob, reader.get_leaf(model, blob + "/raw"), model["layout"]["format"])
+
+
+def new_state_value(rng, field):
+    if isinstance(field.value, int):
+        return reader.random_num(rng, field.width)
+    if isinstance(field.value, str):
+        return rng.choice(reader.INODE_KINDS)
+    return reader.exact_bytes(rng, field.width)
+
+
+def set_state(model, blob, field, value):
+    raw = blob + "/raw"
+    reader.set_leaf(model, raw, reader.poke(reader.get_leaf(model, raw), field, value))
+
+
+def state_forms(rng, path, value):
+    if isinstance(value, int):
+        return number_forms(rng, path, value)
+    return [value.encode() + rng.choice([b"", b"\n"])] if isinstance(value, str) else [value]
+
+
+def edit_state(rng, root, model, path):
+    """A field inside a blob: its bytes change there, and no other."""
+    blob = blob_of(path)
+    field = state_of(model, blob).fields[reader.state_path(path)]
+    new = new_state_value(rng, field)
+    full = os.path.join(root, path)
+    if isinstance(field.value, bytes):
+        new = edit_fixed(rng, full, field.value)
+    else:
+        rewrite(rng, full, state_forms(rng, path, new))
+    set_state(model, blob, field, new)
+    return "%s: %.60r -> %.60r" % (path, field.value, new)
+
+
+def two_files(rng, root, model, path):
+    """Raw and a field of one blob are open at once, and written in turn."""
+    blob = blob_of(path)
+    raw, did = blob + "/raw", ["%s and raw:" % path]
+    fds = [os.open(os.path.join(root, p), os.O_RDWR) for p in (raw, path)]
+    for _ in range(rng.randrange(1, 6)):
+        state = state_of(model, blob)
+        field = state and state.fields.get(reader.state_path(path))
+        old = reader.get_leaf(model, raw)
+        if rng.randrange(2) and old:
+            # Mostly where fields are, now and then what says what they are.
+            target = rng.choice(list(state.fields.values())) if state and rng.randrange(8) else None
+            at = target.places[-1] if target else rng.randrange(len(old))
+            data = reader.exact_bytes(rng, min(target.width if target else rng.randrange(1, 9), len(old) - at))
+            os.pwrite(fds[0], data, at)
+            reader.set_leaf(model, raw, old[:at] + data + old[at + len(data):])
+            did.append("raw at %d: %s" % (at, data.hex()))
+        else:
+            value = new_state_value(rng, field) if field else 0
+            data = b"".join(state_forms(rng, path, value)) if field else b"0\n"
+            try:
+                if field and not isinstance(value, bytes):
+                    os.ftruncate(fds[1], 0)
+                os.pwrite(fds[1], data, 0)
+                if not field:
+                    sys.exit("FAIL: %s: a field that is not there is written" % did)
+                set_state(model, blob, field, value)
+            except OSError as e:
+                if field or e.errno != errno.ESTALE:
+                    sys.exit("FAIL: %s: writing %r to %s: %s" % (did, data, field, e))
+            did.append("field: %r" % data)
+        for name, fd in zip((raw, path), fds):
+            check_open(model, name, fd, did)
+    rng.shuffle(fds)
+    for fd in fds:
+        os.close(fd)
+    return " ".join(did)
+
+
+def expected(model, path):
+    """What PATH, raw or in a blob, shows; None where it is not there."""
+    if reader.state_path(path) is None:
+        return reader.get_leaf(model, path)
+    state = state_of(model, blob_of(path))
+    field = state and state.fields.get(reader.state_path(path))
+    return reader.shown(path, field.value) if field else None
+
+
+def check_open(model, path, fd, did):
+    """An open file shows what is there now, size and content."""
+    want = expected(model, path)
+    try:
+        got = os.pread(fd, 1 << 20, 0)
+        size = os.fstat(fd).st_size
+    except OSError as e:
+        got, size = None, None
+        if e.errno != errno.ESTALE:
+            raise
+    if got != want or (want is not None and size != len(want)):
+        sys.exit("FAIL: after %s: open %s shows %.200r, %s bytes, not %.200r" % (did, path, got, size, want))
+
+
+def check_blob(root, model, blob, did):
+    """All that the mount shows in the directory of a blob."""
+    want = {p: v for p, v in reader.files(model, True).items() if p.startswith(blob + "/")}
+    want_dirs = [p for p in reader.directories(model, True) if p.startswith(blob + "/")]
+    got, got_dirs = {}, []
+    for here, dirs, names in os.walk(os.path.join(root, blob)):
+        below = os.path.relpath(here, root)
+        got_dirs += [os.path.join(below, d) for d in dirs]
+        for name in names:
+            full = os.path.join(here, name)
+            with open(full, "rb", buffering=0) as f:
+                got[os.path.join(below, name)] = f.read(os.stat(full).st_size + 1)
+    if sorted(want_dirs) != sorted(got_dirs):
+        sys.exit("FAIL: after %s: directories %r, not %r" % (did, sorted(got_dirs), sorted(want_dirs)))
+    for path in want.keys() | got.keys():
+        if want.get(path) != got.get(path):
+            sys.exit("FAIL: after %s: %s is %.200r, not %.200r" % (did, path, got.get(path), want.get(path)))
 
 
 def edit_blob(rng, path, old):
@@ -159,6 +285,14 @@ def edit(rng, root, model):
     """One random edit of the mount and of the model; what was done."""
     if rng.randrange(8) == 0:
         return edit_optional(rng, root, model)
+    inside = [p for p, _ in reader.leaves(model, True) if reader.state_path(p) is not None and reader.is_writable(p)]
+    if inside and rng.randrange(2):
+        # Of few fields, too, not only of what has many.
+        folder = rng.choice(sorted({os.path.dirname(p) for p in inside}))
+        path = rng.choice([p for p in inside if os.path.dirname(p) == folder])
+        if rng.randrange(4) == 0:
+            return two_files(rng, root, model, path)
+        return edit_state(rng, root, model, path)
     path, old = rng.choice([(p, v) for p, v in reader.leaves(model) if reader.is_writable(p) and v is not None])
     full = os.path.join(root, path)
     if isinstance(old, int):
@@ -191,7 +325,7 @@ def check(snapshot, model, first, before, did):
         want = reader.round_up(now.container_end, reader.RAM_STEP)
     same("RAM offset", want, now.ram_offset)
     model["layout"] = {**model["layout"], "ram_offset": now.layout["ram_offset"]} if want else model["layout"]
-    same("leaves", list(reader.leaves(model)), list(reader.leaves(now.document())))
+    same("leaves", list(reader.leaves(model, True)), list(reader.leaves(now.document(), True)))
     same("RAM", first.ram, now.ram)
     if first.format == "bare" and first.ram_offset is None and first.size == first.container_end:
         same("size of a bare container", now.container_end, now.size)
@@ -203,13 +337,25 @@ def session(rng, snapshot, edits, end):
     model = first.document()
     done = 0
     with Mount(snapshot) as mount:
+        # Some files are open all the time.
+        in_blobs = [p for p, _ in reader.leaves(model, True) if reader.state_path(p) is not None or
+                    reader.is_blob(os.path.dirname(p))]
+        opened = {p: os.open(os.path.join(mount.root, p), os.O_RDONLY)
+                  for p in rng.sample(in_blobs, min(6, len(in_blobs)))}
+        blobs = [p for p in reader.directories(model) if reader.is_blob(p)]
         for _ in range(edits):
             did = edit(rng, mount.root, model)
             now = check(snapshot, model, first, now, did)
+            for path, fd in opened.items():
+                check_open(model, path, fd, did)
+            if rng.randrange(4) == 0:
+                check_blob(mount.root, model, rng.choice(blobs), did)
             done += 1
             if time.monotonic() > end:
                 break
-        files = reader.compare_mount(now, mount.root)
+        for fd in opened.values():
+            os.close(fd)
+        files = reader.compare_mount(now, mount.root, states=True)
     names = os.listdir(os.path.dirname(snapshot))
     if names != [os.path.basename(snapshot)]:
         sys.exit("FAIL: beside the snapshot: %r" % names)
