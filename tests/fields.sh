@@ -11,7 +11,7 @@
 		sample "$tmp/$layout" 4096 $layout
 		reader tree "$tmp/$layout"
 	done
-	for vector in kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
+	for vector in diff-01.snap kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
 		reader tree --decode "$tests/vectors/$vector"
 	done
 } | cut -f 1 | sed -E 's,/0x[0-9a-f]+$,/0xN,; s,/xcr[0-9]+$,/xcrN,; s,/[0-9]+(/|$),/N\1,g; s,/[0-9]+(/|$),/N\1,g' |
@@ -22,14 +22,15 @@ diff "$tmp/found" "$tmp/said" || fail "smsnap fields lists other paths"
 same "paths that are said twice" "" "$(grep -v ^layout/ "$tmp/fields" | cut -f 1 | sort | uniq -d)"
 same "lines with three columns" "$(wc -l <"$tmp/fields")" "$(grep -cP '^[^\t]+\t[^\t]+\t[^\t]+$' "$tmp/fields")"
 # What is in /layout depends on the layout: a line for each that has it.
-for layout in kvm hvf bare; do
+cp "$tests/vectors/diff-01.snap" "$tmp/kvm-diff"
+for layout in kvm kvm-diff hvf bare; do
 	reader tree "$tmp/$layout" | grep -o '^layout/[a-z_]*' | sort >"$tmp/found"
 	sed -n "s,^\\(layout/[a-z_]*\\)\t.*\t$layout: .*,\\1,p" "$tmp/fields" | sort >"$tmp/said"
 	diff "$tmp/found" "$tmp/said" || fail "smsnap fields lists others for layout $layout"
 	cat "$tmp/said" >>"$tmp/rows"
 done
 same "lines for the layouts" "$(grep -c ^layout/ "$tmp/fields")" "$(wc -l <"$tmp/rows")"
-same "lines for the layouts" 7 "$(wc -l <"$tmp/rows")"
+same "lines for the layouts" 10 "$(wc -l <"$tmp/rows")"
 
 # What cannot be written is not printed in part without a word.
 program=smsnap
@@ -37,4 +38,4 @@ expect_status 1 sh -c 'exec "$@" >/dev/full' - "$SMSNAP" fields
 one_line "standard output: $(strerror ENOSPC)"
 expect_status 1 sh -c 'exec "$@" >&-' - "$SMSNAP" fields
 one_line "standard output: $(strerror EBADF)"
-finish 9
+finish 10

@@ -324,7 +324,13 @@ def check(snapshot, model, first, before, did):
     if want is not None and now.container_end > want:
         want = reader.round_up(now.container_end, reader.RAM_STEP)
     same("RAM offset", want, now.ram_offset)
-    model["layout"] = {**model["layout"], "ram_offset": now.layout["ram_offset"]} if want else model["layout"]
+    # Where there is no RAM the header says where it would be, and moves that likewise.
+    recorded = before.layout["ram_offset"]
+    if want is None and first.format != "bare" and now.container_end > recorded:
+        want = reader.round_up(now.container_end, reader.RAM_STEP)
+    if want is not None:
+        same("ram_offset", want, now.layout["ram_offset"])
+        model["layout"] = {**model["layout"], "ram_offset": want}
     same("leaves", list(reader.leaves(model, True)), list(reader.leaves(now.document(), True)))
     same("RAM", first.ram, now.ram)
     if first.format == "bare" and first.ram_offset is None and first.size == first.container_end:
