@@ -9,6 +9,7 @@
 
 /* What stands for the index of a list, one for each level, and then inside blobs. */
 static const char *const indices[] = { "N", "Q", "I" };
+enum { INSIDE = 2 };
 
 struct place_name {
 	char path[128];
@@ -110,11 +111,29 @@ static void print_map(const struct field *row, struct place_name in)
 	print_row(value, any, in);
 }
 
+/* Whether a state before STATE has a row that is shown as ROW. */
+static bool is_in_earlier(const struct state_row *states, const struct state_row *state,
+			  const struct field *row)
+{
+	const struct field *other;
+
+	for (; states < state; states++)
+		for (other = states->of->of; other->kind != END; other++)
+			if (other->name && strcmp(other->name, row->name) == 0)
+				return true;
+	return false;
+}
+
 static void print_states(const struct state_row *states, struct place_name in)
 {
-	in.lists = 2;
-	for (; states && states->of; states++)
-		print_rows(states->of->of, in);
+	const struct state_row *state;
+	const struct field *row;
+
+	in.lists = INSIDE;
+	for (state = states; state && state->of; state++)
+		for (row = state->of->of; row->kind != END; row++)
+			if (row->name && !is_in_earlier(states, state, row))
+				print_row(row, row->name, in);
 }
 
 static void print_row(const struct field *row, const char *name,
