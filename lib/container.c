@@ -121,6 +121,20 @@ int container_offset_inside(const struct container *c, struct node n, uint64_t *
 	return err;
 }
 
+bool container_follower(const struct container *c, struct node n, struct node *blob)
+{
+	const char *name = container_row(c, n)->follower;
+
+	if (!name)
+		return false;
+	/* It is after N among the children of one thing, which have one tag. */
+	do
+		n = (struct node){ n.place + 1, decoded_end(&c->head, n.place, n.offset) };
+	while (strcmp(container_row(c, n)->name, name) != 0);
+	*blob = (struct node){ c->schema.place[n.place].first_child, n.offset };
+	return true;
+}
+
 /* The edit in force for N, or for the blob that it is in, or null. */
 static const struct edit *edit_of(const struct container *c, struct node n)
 {

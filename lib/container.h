@@ -171,6 +171,24 @@ void edits_free(struct edits *e);
 int edits_add(struct edits *e, const struct container *c, struct node n, const struct value *v,
 	      struct timespec when);
 
+/* The blob that is edited with the leaf N (format.h, FOLLOWER), if there is one. */
+bool container_follower(const struct container *c, struct node n, struct node *blob);
+
+/* What a leaf and the blob that follows it are. */
+struct followed {
+	struct value leaf;
+	struct value blob;
+};
+
+/*
+ * As edits_add, for a value that a person gives the leaf N: the blob that follows it is edited
+ * with it.  BEFORE is what both were before the change that V is a part of; null: what E has
+ * for them, else what they show.  An unchanged value leaves the blob what it was.  What the
+ * follower answers, too.
+ */
+int edits_make(struct edits *e, const struct container *c, struct node n, const struct value *v,
+	       struct timespec when, const struct followed *before);
+
 /* Whether E would change what C encodes to. */
 bool edits_are_change(const struct edits *e, const struct container *c);
 

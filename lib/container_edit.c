@@ -267,6 +267,71 @@ int edits_add(struct edits *e, const struct container *c, struct node n, const s
 	return is_inside(c, n) ? add_inside(e, c, n, v, when) : add_leaf(e, c, n, v, when);
 }
 
+/*
+ * Leaves with followers
+ */
+
+static bool same_value(const struct value *a, const struct value *b)
+{
+	return a->size == b->size && (a->size == 0 || memcmp(a->bytes, b->bytes, a->size) == 0);
+}
+
+/* What E has for N, else what it shows. */
+static struct value value_with(const struct edits *e, const struct container *c, struct node n)
+{
+	const struct edit *edit = edits_get(e, n.offset);
+
+	return edit ? value_decode(container_row(c, n), edit->wire.bytes) : leaf_value(c, n);
+}
+
+/* Add that LEAF is V, and BLOB the bytes MOVED if that is a change. */
+static int add_both(struct edits *e, const struct container *c, struct node leaf, const struct value *v,
+		    struct node blob, const struct value *moved, struct timespec when)
+{
+	const struct edit *old = edits_get(&c->edits, blob.offset);
+	struct value in_force = value_decode(container_row(c, blob),
+					     old ? old->wire.bytes : c->bytes + blob.offset);
+	bool change = !same_value(moved, &in_force) || edits_get(e, blob.offset);
+	struct edit *first = edit_new(c, leaf, v, when);
+	struct edit *second = change ? edit_new(c, blob, moved, when) : NULL;
+
+	if (!first || (change && !second) || reserve(e, 2)) {
+		edit_free(first);
+		edit_free(second);
+		return -ENOMEM;
+	}
+	insert(e, first);
+	if (second)
+		insert(e, second);
+	return 0;
+}
+
+int edits_make(struct edits *e, const struct container *c, struct node n, const struct value *v,
+	       struct timespec when, const struct followed *before)
+{
+	struct followed present;
+	struct buffer out = { 0 };
+	struct value moved;
+	struct node blob;
+	int err = 0;
+
+	if (!container_follower(c, n, &blob))
+		return edits_add(e, c, n, v, when);
+	if (!before) {
+		present = (struct followed){ value_with(e, c, n), value_with(e, c, blob) };
+		before = &present;
+	}
+	moved = before->blob;
+	if (!same_value(v, &before->leaf)) {
+		err = container_row(c, n)->follow(c, blob, &before->blob, v, &out);
+		moved = (struct value){ out.bytes, out.size };
+	}
+	if (!err)
+		err = add_both(e, c, n, v, blob, &moved, when);
+	buffer_free(&out);
+	return err;
+}
+
 bool edits_are_change(const struct edits *e, const struct container *c)
 {
 	size_t i;

@@ -12,7 +12,7 @@ struct leaf {
 	struct leaf *next;
 	struct node node;
 	const struct field *row;
-	struct leaf *blob; /* that it is inside of, or null; one of its users */
+	struct leaf *blob; /* that it is inside of, or that follows it, or null; one of its users */
 	unsigned users;
 	pthread_mutex_t writing; /* held over a write and its save; then the blob's */
 	bool truncated;        /* text: the next write starts from nothing */
@@ -21,6 +21,12 @@ struct leaf {
 	bool closed;                /* a descriptor of EMPTIER is */
 	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
 	struct file *writers; /* those that wrote in the draft, under WRITING */
+};
+
+/* What a leaf and the blob that follows it were. */
+struct before {
+	struct buffer leaf;
+	struct buffer blob;
 };
 
 struct file {
@@ -35,6 +41,7 @@ struct file {
 	int lost;           /* why a draft that it wrote in could not be saved; not told yet */
 	bool fresh;         /* TEXT started from nothing */
 	struct buffer text; /* as this file wrote it, piece by piece */
+	struct before before; /* the first of these pieces */
 };
 
 void files_init(struct files *f, struct mount *m)
@@ -49,9 +56,16 @@ static void leaf_free(struct leaf *leaf)
 	free(leaf);
 }
 
+static void before_free(struct before *before)
+{
+	buffer_free(&before->leaf);
+	buffer_free(&before->blob);
+}
+
 static void file_free(struct file *file)
 {
 	buffer_free(&file->text);
+	before_free(&file->before);
 	free(file);
 }
 
@@ -94,7 +108,8 @@ static struct leaf *need_leaf(struct files *f, struct node n)
 			return NULL;
 		leaf->node = n;
 		leaf->row = container_row(f->mount->container, n);
-		if (container_is_inside(f->mount->container, n, &blob)) {
+		if (container_is_inside(f->mount->container, n, &blob) ||
+		    container_follower(f->mount->container, n, &blob)) {
 			leaf->blob = need_leaf(f, blob);
 			if (!leaf->blob) {
 				free(leaf);
@@ -261,16 +276,21 @@ static void end_draft(struct files *f, struct leaf *leaf, int err)
 		tell_inside(f, leaf->node);
 }
 
-/* Give the leaf the value V. */
-static int edit(struct files *f, struct leaf *leaf, const struct value *v, struct timespec when)
+/* Give the leaf the value V, as a part of a change before which it was as BEFORE; null: as it is. */
+static int edit(struct files *f, struct leaf *leaf, const struct value *v, struct timespec when,
+		const struct before *before)
 {
+	struct followed followed = { 0 };
 	struct mount *m = f->mount;
 	struct edits edits = { 0 };
 	unsigned held = leaf->blob ? holds(m, leaf->blob->node) : 0;
 	int err;
 
+	if (before)
+		followed = (struct followed){ { before->leaf.bytes, before->leaf.size },
+					      { before->blob.bytes, before->blob.size } };
 	pthread_rwlock_rdlock(&m->lock);
-	err = edits_add(&edits, m->container, leaf->node, v, when);
+	err = edits_make(&edits, m->container, leaf->node, v, when, before ? &followed : NULL);
 	pthread_rwlock_unlock(&m->lock);
 	if (err) {
 		edits_free(&edits); /* the room for it */
@@ -283,7 +303,7 @@ static int edit(struct files *f, struct leaf *leaf, const struct value *v, struc
 		tell_inside(f, leaf->node);
 		return 0;
 	}
-	/* What it had is in the blob now. */
+	/* What it had is in the blob now.  A follower may be another in all that it has. */
 	end_draft(f, leaf->blob, 0);
 	if (holds(m, leaf->blob->node) != held)
 		tell_inside(f, leaf->blob->node);
@@ -301,7 +321,8 @@ static void set_truncated(struct files *f, struct leaf *leaf, bool truncated)
 	pthread_mutex_unlock(&f->lock);
 }
 
-static int edit_text(struct files *f, struct leaf *leaf, const struct buffer *text)
+static int edit_text(struct files *f, struct leaf *leaf, const struct buffer *text,
+		     const struct before *before)
 {
 	uint8_t scratch[TEXT_SCRATCH];
 	struct value v;
@@ -310,7 +331,7 @@ static int edit_text(struct files *f, struct leaf *leaf, const struct buffer *te
 	if (text->failed)
 		return -ENOMEM;
 	err = text_parse(leaf->row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
-	return err ? err : edit(f, leaf, &v, now());
+	return err ? err : edit(f, leaf, &v, now(), before);
 }
 
 /* Whether what FILE wrote is still what the leaf is: then more pieces may follow. */
@@ -342,27 +363,84 @@ static int start_text(struct file *file, struct buffer *out)
 	return 0;
 }
 
+/* Append what the leaf of a value, not of text, shows. */
+static void copy_value(struct mount *m, struct node n, struct buffer *out)
+{
+	struct value v;
+
+	pthread_rwlock_rdlock(&m->lock);
+	if (!container_value(m->container, n, &v) && v.size)
+		buffer_add(out, v.bytes, v.size);
+	pthread_rwlock_unlock(&m->lock);
+}
+
+/*
+ * Whether the follower is what a change from BEFORE to the leaf's present value makes of it: else
+ * it was edited since.
+ */
+static bool is_followed(struct file *file, const struct before *before)
+{
+	struct mount *m = file->files->mount;
+	struct leaf *leaf = file->leaf;
+	struct followed followed = { { before->leaf.bytes, before->leaf.size },
+				     { before->blob.bytes, before->blob.size } };
+	struct edits edits = { 0 };
+	struct value v;
+	bool same = false;
+
+	pthread_rwlock_rdlock(&m->lock);
+	if (!container_draft_bytes(m->container, leaf->blob->node) &&
+	    !container_value(m->container, leaf->node, &v) &&
+	    !edits_make(&edits, m->container, leaf->node, &v, now(), &followed))
+		same = !edits_are_change(&edits, m->container);
+	pthread_rwlock_unlock(&m->lock);
+	edits_free(&edits);
+	return same;
+}
+
+/*
+ * What the leaf, which has a follower, was before the pieces that FILE writes, the next of
+ * which goes on with TEXT or is the first: a move by each piece could be another than one by
+ * all of them.
+ */
+static int note_before(struct file *file, bool goes_on)
+{
+	struct mount *m = file->files->mount;
+	struct before *before = &file->before;
+
+	if (goes_on && before->blob.size && is_followed(file, before))
+		return 0;
+	before_free(before);
+	copy_value(m, file->leaf->node, &before->leaf);
+	copy_value(m, file->leaf->blob->node, &before->blob);
+	return before->leaf.failed || before->blob.failed ? -ENOMEM : 0;
+}
+
 static int write_text(struct file *file, const void *data, size_t n, uint64_t offset)
 {
-	const struct field *row = file->leaf->row;
+	struct leaf *leaf = file->leaf;
+	struct before *before = leaf->row->follow ? &file->before : NULL;
+	bool fresh = file->truncated || leaf->truncated || file->fresh;
+	bool goes_on = file->text.size && !file->truncated && (file->fresh || is_current(file));
 	struct buffer text = { 0 };
-	bool fresh = file->truncated || file->leaf->truncated || file->fresh;
 	int err = start_text(file, &text);
 
 	if (file->flags & O_APPEND)
 		offset = text.size;
+	if (!err && before)
+		err = note_before(file, goes_on);
 	if (err) {
 		;
-	} else if (offset > text_max(row) || n > text_max(row) - offset) {
-		err = row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	} else if (offset > text_max(leaf->row) || n > text_max(leaf->row) - offset) {
+		err = leaf->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
 	} else {
 		if (offset + n > text.size)
 			buffer_add(&text, NULL, offset + n - text.size);
 		if (text.bytes && !text.failed)
 			memcpy(text.bytes + offset, data, n);
-		err = edit_text(file->files, file->leaf, &text);
+		err = edit_text(file->files, leaf, &text, before);
 	}
-	set_truncated(file->files, file->leaf, false);
+	set_truncated(file->files, leaf, false);
 	if (err) {
 		buffer_free(&text);
 		return err;
@@ -390,7 +468,7 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 	}
 	if (size == 0) {
 		if (row->kind == STRING)
-			err = edit_text(f, leaf, &text);
+			err = edit_text(f, leaf, &text, NULL);
 		set_truncated(f, leaf, !err);
 		return err;
 	}
@@ -401,7 +479,7 @@ static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, 
 		buffer_add(&text, NULL, size - text.size);
 	text.size = size;
 	if (!err)
-		err = edit_text(f, leaf, &text);
+		err = edit_text(f, leaf, &text, NULL);
 	buffer_free(&text);
 	if (!err)
 		set_truncated(f, leaf, false);
@@ -419,7 +497,7 @@ static int flush_text(struct file *file)
 		return 0;
 	set_truncated(file->files, file->leaf, true);
 	if (string) {
-		err = edit_text(file->files, file->leaf, &nothing);
+		err = edit_text(file->files, file->leaf, &nothing, NULL);
 		file->truncate_told = false;
 	}
 	return err;
@@ -514,7 +592,7 @@ static int save_draft(struct files *f, struct leaf *leaf)
 	if (!err)
 		err = files_stat(f, leaf->node, &size, &when); /* since when it shows */
 	if (!err)
-		err = edit(f, leaf, &v, when);
+		err = edit(f, leaf, &v, when, NULL);
 	end_draft(f, leaf, err);
 	return err;
 }
@@ -826,9 +904,9 @@ static int replace(struct files *f, struct leaf *leaf, const void *data, size_t 
 
 	if (text_is_text(leaf->row))
 		return size > text_max(leaf->row) ? -ENAMETOOLONG
-						  : edit_text(f, leaf, &text);
+						  : edit_text(f, leaf, &text, NULL);
 	err = value_check(leaf->row, &v);
-	return err ? err : edit(f, leaf, &v, now());
+	return err ? err : edit(f, leaf, &v, now(), NULL);
 }
 
 int files_replace(struct files *f, struct node n, const void *data, size_t size)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "format.h"
 
+#include "share.h"
+
 /* clang-format off */
 
 static const struct field queue[] = {
@@ -63,7 +65,8 @@ static const struct field dax_state[] = {
 static const struct field virtiofs[] = {
 	{ STRING, "tag",            FORMAT_STRING_MAX, .doc = "the share's name for the guest" },
 	{ STRING, "mount",          FORMAT_STRING_MAX, .doc = "where the guest mounts it" },
-	{ STRING, "host_path",      FORMAT_STRING_MAX, .doc = "the folder on the host that is shared" },
+	{ STRING, "host_path",      FORMAT_STRING_MAX, .doc = "the folder on the host that is shared",
+	  .follower = "backend_state", .follow = share_move },
 	{ UINT,   "dax_gpa",        8, HEX,            .doc = "guest-physical address of the DAX window" },
 	{ UINT,   "dax_window_len", 8, SIZE,           .doc = "bytes" },
 	{ RECORD, "backend_state", .of = backend_state },

@@ -56,6 +56,18 @@ enum access {
 	SECRET, /* edited as RW is, and private to whoever mounted */
 };
 
+struct buffer;
+struct container;
+struct node;
+struct value;
+
+/*
+ * What the blob BLOB, which has the value V, is to become where a leaf that it follows gets the
+ * value LEAF, appended to OUT: 0 or a negative errno.
+ */
+typedef int follow_hook(const struct container *c, struct node blob, const struct value *v,
+			const struct value *leaf, struct buffer *out);
+
 struct field {
 	enum kind kind;
 	const char *name;   /* in the tree; null for the row of a list or map, and for a
@@ -86,6 +98,8 @@ struct field {
 	                                 name, tags past it are malformed */
 	const struct state_row *states;   /* BLOB: what it may hold, the first that fits to its
 	                                 last byte; ends with a null row; or null */
+	const char *follower; /* a leaf's: the RECORD after it whose blob is edited with it, ... */
+	follow_hook *follow;  /* ... and how */
 	const char *doc;    /* leaves: what a person reads about it */
 };
 

@@ -60,6 +60,7 @@ def number_forms(rng, path, value):
 
 
 def text_forms(rng, value):
+    """Texts that mean value: a list of pieces to write."""
     raw = value.encode()
     if raw and not raw.endswith(b"\n") and rng.randrange(2):
         return [raw]
@@ -301,6 +302,9 @@ def edit(rng, root, model):
     elif reader.is_word(path):
         new = rng.choice(reader.KINDS)
         rewrite(rng, full, [new.encode() + rng.choice([b"", b"\n"])])
+    elif path.endswith("backing/host_path"):
+        new = new_host_path(rng, model, path)
+        rewrite(rng, full, text_forms(rng, new))
     elif isinstance(old, str):
         new = reader.random_text(rng, 400 if rng.randrange(8) == 0 else 20)
         rewrite(rng, full, text_forms(rng, new))
@@ -308,8 +312,25 @@ def edit(rng, root, model):
         new = edit_fixed(rng, full, old)
     else:
         new = edit_blob(rng, full, old)
+    if path.endswith("backing/host_path") and new != old:
+        state = path[:-len("host_path")] + "backend_state"
+        reader.set_leaf(model, state, reader.move_share(reader.get_leaf(model, state), new.encode()))
     reader.set_leaf(model, path, new)
     return "%s: %.60r -> %.60r" % (path, old, new)
+
+
+def new_host_path(rng, model, path):
+    """Of a share: often one that has to do with those in its table, or that exists."""
+    state = state_of(model, path[:-len("host_path")] + "backend_state")
+    found = [f.value for f in state.fields.values() if f.path.endswith("/path")] if state else []
+    found = [p for p in found if p.isascii() and p.isprintable()]
+    pick = rng.randrange(6)
+    if found and pick < 2:
+        return rng.choice(found)
+    if found and pick == 2:
+        return rng.choice(found)[:rng.randrange(1, 20)]
+    return rng.choice(["/", "//srv/./moved//", "/etc/../usr", "/proc/self/cwd/..", "/var/run", "relative/../x/", ".", "",
+                       "/srv/share", "/srv/share/below", "/srv/new", reader.random_text(rng)])
 
 
 def check(snapshot, model, first, before, did):

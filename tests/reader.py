@@ -48,7 +48,7 @@ from snapfile import (BACKINGS, BLOB_MAX, COM1, FORMATS, KINDS, NO_PORT, PAGE, R
                       write_listener, write_mmio)
 from snapmake import (exact_bytes, random_bytes, random_file, random_model, random_num, random_text,  # noqa: F401
                       sample, sample_model)
-from snapstates import INODE_KINDS, poke, read_state  # noqa: F401
+from snapstates import INODE_KINDS, move_share, poke, read_state  # noqa: F401
 from snaptree import (directories, files, get_leaf, is_blob, is_word, is_writable, json_shape,  # noqa: F401
                       leaves, name_of, parse_tree, set_leaf, shown, state_path, tree_line, tree_text, walk,
                       width_of)

@@ -74,10 +74,18 @@ def kvm_intc(rng):
     return sized(*(exact_bytes(rng, n) for n in (112, 520, 520, 520, 48)))
 
 
+def random_path(rng):
+    """Of an inode: of a share at one of few places, or elsewhere, or no path at all."""
+    if rng.randrange(3) == 0:
+        return random_bytes(rng, 30)
+    root = rng.choice([b"/srv/share", b"/srv/share", b"/srv/sharing", b"/srv", b"/", b""])
+    return root + b"".join(b"/" + exact_bytes(rng, rng.randrange(4)) for _ in range(rng.randrange(3)))
+
+
 def random_backend(rng):
     version = rng.choice([1, 2, 2, 2])
-    inodes = [num(random_num(rng, 8), 8) + num(rng.randrange(4), 1) + blob(random_bytes(rng, 30))
-              for _ in range(rng.randrange(5))]
+    inodes = [num(rng.choice([1, random_num(rng, 8)]), 8) + num(rng.randrange(4), 1) + blob(random_path(rng))
+              for _ in range(rng.randrange(9))]
     children = [num(random_num(rng, 8), 8) + blob(random_bytes(rng, 20)) + num(random_num(rng, 8), 8)
                 for _ in range(rng.randrange(5))]
     handles = [exact_bytes(rng, 20) + bytes(4) for _ in range(rng.randrange(4))]

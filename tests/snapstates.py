@@ -5,6 +5,8 @@ A state is a list of fields, each with the places where its bytes are: an edit o
 changes these and nothing else. What is not understood to its last byte has no fields.
 """
 
+import os
+import re
 from collections import namedtuple
 
 from snapfile import Cursor, Malformed
@@ -291,6 +293,44 @@ def poke(data, field, value):
     for at in field.places:
         data = data[:at] + raw + data[at + len(raw):]
     return data
+
+
+# ---- a share that moves --------------------------------------------------------
+
+def canonical(path):
+    """Where a share is, whose host_path is this (bytes)."""
+    if path.startswith(b"/") and b"\0" not in path:
+        try:
+            return os.path.realpath(path, strict=True)
+        except OSError:
+            pass
+    clean = b"/".join(p for p in path.split(b"/") if p not in (b"", b"."))
+    return b"/" + clean if path.startswith(b"/") else clean or b"."
+
+
+def move_share(data, host_path):
+    """A backend_state whose share is at another host_path (bytes) from now on."""
+    try:
+        state = read_backend(data)
+    except Malformed:
+        return data
+    fields = state.fields.values()
+    numbers = {f.path.split("/")[1]: f.value for f in fields if re.fullmatch(r"inodes/\d+/nodeid", f.path)}
+    paths = {f.path.split("/")[1]: f for f in fields if re.fullmatch(r"inodes/\d+/path", f.path)}
+    roots = [paths[i].value for i, number in numbers.items() if number == 1]
+    if not roots or not host_path:
+        return data
+    old, new = os.fsencode(roots[-1]), canonical(host_path)
+    above = old if old == b"/" else old + b"/"
+    moved, done = b"", 0
+    for field in paths.values():
+        path, at = os.fsencode(field.value), field.places[0]
+        if path == old or old and path.startswith(above):
+            rest = path[len(above):]
+            path = new + b"/" + rest if rest and new != b"/" else new + rest
+        moved += data[done:at - 4] + len(path).to_bytes(4, "little") + path
+        done = at + field.width
+    return moved + data[done:]
 
 
 # ---- how numbers are shown ----------------------------------------------------
