@@ -11,9 +11,9 @@
 #include "new_file.h"
 
 /* The head, and where its parts are, as far as it does not say so itself. */
-static json_object *describe(struct snapshot *s)
+static json_object *describe(struct snapshot *s, bool decode)
 {
-	json_object *top = json_from_container(snapshot_container(s), false);
+	json_object *top = json_from_container(snapshot_container(s), decode);
 	json_object *layout;
 
 	if (top && snapshot_layout(s)->offsets_given &&
@@ -60,7 +60,7 @@ static int dump(const struct arguments *a)
 	if (status)
 		return status;
 	memory_must_suffice(true);
-	top = describe(s);
+	top = describe(s, a->decode);
 	text = top ? json_object_to_json_string_ext(top, style) : NULL;
 	memory_must_suffice(a->output == NULL);
 	if (!text) {
@@ -77,6 +77,8 @@ static int dump(const struct arguments *a)
 }
 
 static const struct option_row options[] = {
+	{ "decode", 0, NULL, offsetof(struct arguments, decode),
+	  "print what blobs hold, too" },
 	{ "output", 'o', "FILE", offsetof(struct arguments, output),
 	  "write to FILE, mode 0600, instead of standard output" },
 	SNAPSHOT_OPTIONS,

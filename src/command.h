@@ -22,6 +22,7 @@ struct arguments {
 	/* Options by their long names; a text is null where it was not given. */
 	const char *base;
 	const char *container_offset;
+	bool decode;
 	const char *in_base;
 	const char *layout;
 	const char *output;

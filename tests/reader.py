@@ -23,7 +23,7 @@ program's own table, so that an error in one is not repeated in the other.
                                     read-only: nothing, or "fields", "ram" or both.
                                     What is inside blobs is compared where the mount
                                     shows any of it, and has to be there with --decode
-  reader.py json FILE JSON          compare what smsnap dump printed with FILE
+  reader.py json FILE JSON          compare what smsnap dump, or dump --decode, printed with FILE
 
 Where FILE is read, --base BASE is another base than a diff's own.
 """
@@ -273,7 +273,8 @@ def mounted(args):
 def compare_json(args):
     with open(args.json, "rb") as f:
         doc = json.loads(f.read().decode("utf-8"))
-    want = json_shape(opened(args).document())
+    document = opened(args).document()
+    want = json_shape(document, layout=document["layout"]["format"] if args.decode else None)
     for name, value in want.items():
         differ("%s: %s" % (args.json, name), value, doc.get(name, "nothing"))
     differ("names in " + args.json, sorted(want), sorted(doc))
@@ -291,7 +292,7 @@ COMMANDS = {
     "dump-region": (dump_region, "file --base"), "get": (get, "file path --base"),
     "ram": (ram_command, "file out? --base"), "random": (random_command, "seed file --layout --base --odd"),
     "sample": (sample_command, "file mem --layout --base"), "mounted": (mounted, "file dir what* --decode --base"),
-    "json": (compare_json, "file json --base")}
+    "json": (compare_json, "file json --decode --base")}
 OPTIONS = {"--decode": {"action": "store_true"}, "--odd": {"action": "store_true"},
            "--layout": {"choices": FORMATS}, "--base": {}}
 

@@ -207,19 +207,63 @@ def parse_tree(text):
 
 def json_form(path, value):
     """What stands for a leaf in smsnap's JSON."""
+    if isinstance(value, str) and not is_utf8(value):
+        return {"bytes": value.encode("utf-8", "surrogateescape").hex()}
     if isinstance(value, int):
         text = number_text(path, value)
         return text if text.startswith("0x") else int(value)
     return value.hex() if isinstance(value, bytes) else value
 
 
-def json_shape(value, path=""):
-    """What smsnap dump prints of Snapshot.document(), or of the part of it at PATH."""
+def is_utf8(text):
+    """What is none was read with surrogates for its bytes."""
+    return not any(0xd800 <= ord(c) < 0xe000 for c in text)
+
+
+def json_state(path, data, layout):
+    """What the blob at PATH holds: directories of numbers are arrays, others objects."""
+    found = read_state(path, data, layout)
+    top = {}
+    if found is None:
+        return top
+    lists = {d for d in found.directories if d in ("inodes", "children", "handles", "slots")}
+    lists |= {"pit/channels", "ioapic/redirtbl"}
+
+    def place(inner):
+        """The object that PATH's parent is."""
+        at, before = top, ""
+        for part in inner.split("/")[:-1]:
+            before = before + "/" + part if before else part
+            empty = [] if before in lists else {}
+            if isinstance(at, list):
+                at.extend([empty] if int(part) == len(at) else [])
+                at = at[int(part)]
+            else:
+                at = at.setdefault(part, empty)
+        return at
+
+    for directory in found.directories:
+        place(directory + "/x")
+    for field in found.fields.values():
+        at, name = place(field.path), name_of(field.path)
+        form = json_form(path + "/" + field.path, field.value)
+        if isinstance(at, list):
+            at.append(form)
+        else:
+            at[name] = form
+    return top
+
+
+def json_shape(value, path="", layout=None):
+    """What smsnap dump prints of Snapshot.document(), or of the part of it at PATH.
+
+    LAYOUT, where it is not None, is the file's: what blobs hold is printed, too.
+    """
     if is_blob(path):
-        return {"raw": value.hex()}
+        return {"raw": value.hex(), **(json_state(path, value, layout) if layout else {})}
     below = path + "/" if path else ""
     if isinstance(value, dict):
-        return {name: json_shape(v, below + name) for name, v in value.items()}
+        return {name: json_shape(v, below + name, layout) for name, v in value.items()}
     if isinstance(value, list):
-        return [json_shape(v, below + str(i)) for i, v in enumerate(value)]
+        return [json_shape(v, below + str(i), layout) for i, v in enumerate(value)]
     return json_form(path, value)
