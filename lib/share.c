@@ -79,7 +79,8 @@ static bool below(const struct value *path, const struct value *root, struct val
 {
 	size_t n = is_top(root) ? 0 : root->size;
 
-	if (root->size == 0 && path->size > 0)
+	/* Nothing is below no path, and no path is nowhere. */
+	if ((root->size == 0) != (path->size == 0))
 		return false;
 	if (path->size < n || (n && memcmp(path->bytes, root->bytes, n) != 0) ||
 	    (path->size > n && path->bytes[n] != '/'))

@@ -4,12 +4,14 @@
 
 What a successful write or close returned is in the snapshot, so the test's own
 reader looks at the file while it is mounted. SMFS_SEED repeats a run and
-SMFS_EDIT_SECONDS sets its length.
+SMFS_EDIT_SECONDS sets its length. With SMFS_PEER the monitor's own reader (tests/peer)
+has to agree after each edit.
 """
 
 import errno
 import os
 import random
+import subprocess
 import sys
 import time
 
@@ -303,7 +305,8 @@ def edit(rng, root, model):
         new = rng.choice(reader.KINDS)
         rewrite(rng, full, [new.encode() + rng.choice([b"", b"\n"])])
     elif path.endswith("backing/host_path"):
-        new = new_host_path(rng, model, path)
+        # Emptied first and then given its old value, it is another one in between.
+        new = next(n for n in iter(lambda: new_host_path(rng, model, path), None) if n != old)
         rewrite(rng, full, text_forms(rng, new))
     elif isinstance(old, str):
         new = reader.random_text(rng, 400 if rng.randrange(8) == 0 else 20)
@@ -333,6 +336,24 @@ def new_host_path(rng, model, path):
                        "/srv/share", "/srv/share/below", "/srv/new", reader.random_text(rng)])
 
 
+class Peer:
+    """The monitor's reader, as one process."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([os.environ["SMFS_PEER"], "batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def leaves(self, path):
+        self.process.stdin.write(os.fsencode(path) + b"\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline().decode().split()
+        if answer[0] != "ok":
+            return " ".join(answer)
+        return b"".join(self.process.stdout.readline() for _ in range(int(answer[1]))).decode()
+
+
+PEER = Peer() if os.environ.get("SMFS_PEER") else None
+
+
 def check(snapshot, model, first, before, did):
     """The snapshot holds model, and first's RAM where it belongs."""
 
@@ -353,6 +374,8 @@ def check(snapshot, model, first, before, did):
         same("ram_offset", want, now.layout["ram_offset"])
         model["layout"] = {**model["layout"], "ram_offset": want}
     same("leaves", list(reader.leaves(model, True)), list(reader.leaves(now.document(), True)))
+    if PEER:
+        same("leaves that the monitor reads", reader.tree_text(model, True).split("\n"), PEER.leaves(snapshot).split("\n"))
     same("RAM", first.ram, now.ram)
     if first.format == "bare" and first.ram_offset is None and first.size == first.container_end:
         same("size of a bare container", now.container_end, now.size)

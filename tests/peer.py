@@ -57,7 +57,7 @@ class Batch:
 
 def dumped(path):
     """What smsnap makes of it: a document, or None where it refuses."""
-    done = subprocess.run([SMSNAP, "dump", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run([SMSNAP, "dump", "--decode", path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode not in (0, 1):
         fail("smsnap dump %s: %d" % (path, done.returncode))
     return json.loads(done.stdout) if done.returncode == 0 else None
@@ -65,10 +65,11 @@ def dumped(path):
 
 def same_leaves(path):
     """The monitor's reading, by way of the tests' own reader, is smsnap's."""
-    snap = reader.Snapshot(path)
-    if peer("tree", "--raw", path).stdout != reader.tree_text(snap.document()):
+    document = reader.Snapshot(path).document()
+    if peer("tree", path).stdout != reader.tree_text(document, True):
         fail("%s: the monitor reads other leaves" % path)
-    if dumped(path) != json.loads(json.dumps(reader.json_shape(snap.document()))):
+    want = reader.json_shape(document, layout=document["layout"]["format"])
+    if dumped(path) != json.loads(json.dumps(want)):
         fail("%s: smsnap dump has other leaves" % path)
 
 
@@ -166,9 +167,13 @@ def writes_alike(work):
                     text = "/new/" + "x" * rng.choice([3, 40, 9000])
                     set_text(m, p, text.encode() + b"\n")
                     reader.set_leaf(model, p, text)
+                    if p.endswith("host_path"):
+                        state = p[:-len("host_path")] + "backend_state"
+                        reader.set_leaf(model, state, reader.move_share(reader.get_leaf(model, state), text.encode()))
             now = reader.Snapshot(path)
             if now.model != model or now.ram != before.ram:
-                fail("%s, %d: not what was edited" % (layout, seed))
+                wrong = [(a, b) for a, b in zip(reader.leaves(model, True), reader.leaves(now.model, True)) if a != b]
+                fail("%s, %d: not what was edited: %.600r" % (layout, seed, wrong[:1]))
             same_leaves(path)
             if layout == "kvm" and loads(path) != taken:
                 fail("kvm, %d: the monitor %s it after the edit" % (seed, "refuses" if taken else "takes"))
@@ -180,6 +185,53 @@ def writes_alike(work):
             if after.ram != before.ram or (layout != "kvm" and after.model != model):
                 fail("%s, %d: the monitor saves other leaves or RAM" % (layout, seed))
     print("ok: %d edited files of each layout, %d of them saved again by the monitor" % (EDITS, loaded))
+
+
+def share_state(root, names):
+    """A table of all that is below ROOT, as PosixFs has it."""
+    inodes, children = [(1, 1, root)], []
+    for here, folders, files in os.walk(root):
+        parent = next(n for n, _, p in inodes if p == here)
+        for name in folders + files:
+            path = os.path.join(here, name)
+            kind = 2 if os.path.islink(path) else 1 if os.path.isdir(path) else 0
+            children.append((parent, name, len(inodes) + 1))
+            inodes.append((len(inodes) + 1, kind, path))
+    inodes.append((len(inodes) + 1, 0, root + b"-beside/" + names[0]))
+    num, blob = reader.num, reader.blob
+    return (b"PFSS" + num(2, 4) + num(len(inodes) + 1, 8) + num(len(inodes), 8)
+            + b"".join(num(n, 8) + num(k, 1) + blob(p) for n, k, p in inodes)
+            + num(len(children), 8) + b"".join(num(p, 8) + blob(n) + num(c, 8) for p, n, c in children)
+            + num(7, 8) + num(1, 8) + num(3, 8) + num(2, 8) + num(0o2, 4) + bytes(4))
+
+
+def shares_move(work):
+    """A share with odd names whose host_path was moved is taken where it is now, and only there."""
+    names = [b"plain", b"not\xffutf8", b"line\nbreak", "日本".encode(), b" ", b"a" * 200]
+    old, new, link = (os.fsencode(os.path.join(work, n)) for n in ("old", "new \u00e9", "link"))
+    for folder in (old, new):
+        os.makedirs(os.path.join(folder, b"folder", b"deeper"))
+        for name in names:
+            open(os.path.join(folder, b"folder", name), "wb").close()
+    os.symlink(new, link)
+    path = os.path.join(work, "shared")
+    with open(os.path.join(HERE, "vectors", "share-01.snap"), "rb") as f, open(path, "wb") as out:
+        out.write(f.read())
+    model = reader.Snapshot(path).model
+    backing = model["devices"][0]["backing"]
+    backing["host_path"] = os.fsdecode(old)
+    backing["backend_state"] = share_state(old, names)
+    ways = [new, link, new + b"/", new + b"/folder/..", os.path.dirname(new) + b"/./" + os.path.basename(new)]
+    for to in ways:
+        reader.write_file(path, model, reader.new_layout(model), bytes(model["mem_size"]))
+        peer("posixfs", path, "0", os.fsdecode(old))
+        with Mount(path) as m:
+            set_text(m, "devices/0/backing/host_path", to + b"\n")
+        peer("posixfs", path, "0", os.fsdecode(new))
+        if peer("posixfs", path, "0", os.fsdecode(old), check=False).returncode != 1:
+            fail("a share that was moved to %r is taken where it was" % to)
+        same_leaves(path)
+    print("ok: a share moved in %d ways restores where it is" % len(ways))
 
 
 def same_bytes(one, other, when):
@@ -234,6 +286,7 @@ def main():
         reads_alike(work)
         refuses_alike(work)
         writes_alike(work)
+        shares_move(work)
         restores(work)
 
 
