@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "leaf.h"
 #include "text.h"
 
 /* What a leaf's open files share. */
@@ -172,38 +173,16 @@ static struct timespec now(void)
 	return t;
 }
 
-static void add_slice(struct buffer *out, const uint8_t *bytes, size_t size, size_t n,
-		      uint64_t offset)
-{
-	if (offset < size)
-		buffer_add(out, bytes + offset, size - offset < n ? size - offset : n);
-}
-
 /* Append up to N bytes, from OFFSET on, of what a leaf shows. */
 static int print_slice(struct mount *m, struct node node, size_t n, uint64_t offset,
 		       struct buffer *out)
 {
-	const struct field *row = container_row(m->container, node);
-	struct buffer text = { 0 };
-	struct value v;
-	int err = 0;
+	int err;
 
 	pthread_rwlock_rdlock(&m->lock);
-	if (row->kind == RAW) {
-		container_raw(m->container, node, offset, n, out);
-	} else {
-		err = container_value(m->container, node, &v);
-		if (!err && text_is_text(row)) {
-			text_print(row, &v, &text);
-			v = (struct value){ .bytes = text.bytes, .size = text.size };
-			out->failed |= text.failed;
-		}
-		if (!err)
-			add_slice(out, v.bytes, v.size, n, offset);
-	}
+	err = leaf_show(m->container, node, offset, n, out);
 	pthread_rwlock_unlock(&m->lock);
-	buffer_free(&text);
-	return out->failed ? -ENOMEM : err;
+	return err;
 }
 
 /* All of it. */
@@ -898,25 +877,18 @@ static void end_begun(struct files *f, struct leaf *leaf)
 
 static int replace(struct files *f, struct leaf *leaf, const void *data, size_t size)
 {
-	struct buffer text = { .bytes = (uint8_t *)data, .size = size };
-	struct value v = { .bytes = data, .size = size };
-	int err;
+	uint8_t scratch[TEXT_SCRATCH];
+	struct value v;
+	int err = leaf_parse(leaf->row, data, size, scratch, &v);
 
-	if (text_is_text(leaf->row))
-		return size > text_max(leaf->row) ? -ENAMETOOLONG
-						  : edit_text(f, leaf, &text, NULL);
-	err = value_check(leaf->row, &v);
 	return err ? err : edit(f, leaf, &v, now(), NULL);
 }
 
 int files_replace(struct files *f, struct node n, const void *data, size_t size)
 {
-	struct leaf *leaf;
+	struct leaf *leaf = leaf_get(f, n);
 	int err;
 
-	if (container_row(f->mount->container, n)->access == RO)
-		return -EACCES;
-	leaf = leaf_get(f, n);
 	if (!leaf)
 		return -ENOMEM;
 	lock_writing(leaf);

@@ -12,30 +12,7 @@
 #include "document.h"
 #include "json.h"
 #include "memory.h"
-
-static int read_all(const char *path, struct buffer *out, struct error *e)
-{
-	bool standard = strcmp(path, "-") == 0;
-	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	char chunk[65536];
-	ssize_t n;
-	int err = 0;
-
-	if (fd < 0)
-		return error_set(e, errno, "%s: %s", path, strerror(errno));
-	do {
-		n = read(fd, chunk, sizeof(chunk));
-		if (n > 0)
-			buffer_add(out, chunk, (size_t)n);
-	} while (!out->failed && (n > 0 || (n < 0 && errno == EINTR)));
-	if (n < 0)
-		err = error_set(e, errno, "%s: %s", path, strerror(errno));
-	else if (out->failed)
-		err = error_set(e, ENOMEM, "%s: out of memory", path);
-	if (!standard)
-		close(fd);
-	return err;
-}
+#include "read_all.h"
 
 /* Take the number of bytes NAME out of DOCUMENT_LAYOUT to *OUT; NULL_TOO: it may be null, false then. */
 static int take_offset(json_object *layout, const char *name, bool null_too, uint64_t *out,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap fields: what there can be in a snapshot, from the format's tables. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "command.h"
+#include "form.h"
 #include "layout.h"
 
 /* What stands for the index of a list, one for each level, and then inside blobs. */
@@ -16,53 +16,6 @@ struct place_name {
 	unsigned lists; /* around it */
 	const char *layout; /* that alone has it, or null */
 };
-
-static void print_words(const struct field *row)
-{
-	unsigned i;
-
-	for (i = 0; row->words && row->words[i]; i++)
-		printf("%s%s", i ? "|" : "", row->words[i]);
-	for (i = 0; row->choices && row->choices[i].name; i++)
-		printf("%s%s", i ? "|" : "", row->choices[i].name);
-}
-
-static void print_form(const struct field *row)
-{
-	switch (row->kind) {
-	case UINT:
-		if (row->words)
-			print_words(row);
-		else
-			printf("%s%" PRIu32, row->base == HEX ? "hex" : "number",
-				row->size * 8);
-		break;
-	case TAG:
-	case WORD:
-		print_words(row);
-		break;
-	case STRING:
-		printf("string<=%" PRIu32, row->size);
-		break;
-	case TEXT:
-		printf("text");
-		break;
-	case BLOB:
-		printf("bytes<=%" PRIu32, row->size);
-		break;
-	case BYTES:
-		printf("bytes=%" PRIu32, row->size);
-		break;
-	case OPTION:
-		printf("bytes=%" PRIu32 " or none", row->size);
-		break;
-	default:
-		printf("bytes");
-		break;
-	}
-	if (row->access == RO)
-		printf(", read-only");
-}
 
 static void print_row(const struct field *row, const char *name,
 		      struct place_name in);
@@ -141,6 +94,7 @@ static void print_row(const struct field *row, const char *name,
 {
 	struct place_name around = in;
 	size_t used = strlen(in.path);
+	char form[FORM_MAX];
 	unsigned i;
 
 	if (!name && row->kind != RECORD)
@@ -166,9 +120,7 @@ static void print_row(const struct field *row, const char *name,
 			print_choice(row->choices, i, in);
 		break;
 	default:
-		printf("%s\t", in.path);
-		print_form(row);
-		printf("\t%s%s%s\n", in.layout ? in.layout : "", in.layout ? ": " : "",
+		printf("%s\t%s\t%s%s%s\n", in.path, form_of(row, form), in.layout ? in.layout : "", in.layout ? ": " : "",
 			row->doc);
 		print_states(row->states, around);
 		break;

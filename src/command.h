@@ -23,6 +23,7 @@ struct arguments {
 	const char *base;
 	const char *container_offset;
 	bool decode;
+	bool dry_run;
 	const char *in_base;
 	const char *layout;
 	const char *output;
@@ -72,6 +73,9 @@ extern const struct command cmd_build;
 extern const struct command cmd_convert;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;
+extern const struct command cmd_get;
+extern const struct command cmd_ls;
+extern const struct command cmd_set;
 
 /*
  * Run C with ARGV, which starts with its name: an exit status.  Wrong usage, and --help,

@@ -14,6 +14,9 @@ static const struct command *const commands[] = {
 	&cmd_convert,
 	&cmd_dump,
 	&cmd_fields,
+	&cmd_get,
+	&cmd_ls,
+	&cmd_set,
 	NULL
 };
 

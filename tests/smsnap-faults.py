@@ -168,7 +168,9 @@ def main():
                             Command("dump to a file", work, ["dump", snapshot, "-o", built], snapshot,
                                     b"{}\n"),
                             Command("build", work, build, json),
-                            Command("rebuild", work, build, json, contents(snapshot))):
+                            Command("rebuild", work, build, json, contents(snapshot)),
+                            Command("get", work, ["get", snapshot, "num_cpus", "devices/0/backing/path"],
+                                    snapshot)):
                 command.all()
         except Failed as e:
             sys.exit("FAIL: %s" % e)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap get: contents of files in the tree. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "leaf.h"
+#include "tree.h"
+
+enum { PIECE = 1 << 20 };
+
+static int write_out(const void *bytes, size_t n)
+{
+	return fwrite(bytes, 1, n, stdout) == n ? 0 : -EIO;
+}
+
+static int print_ram(struct ram *ram)
+{
+	uint64_t at, size = ram_size(ram);
+	char *piece = malloc(PIECE);
+	int err = piece ? 0 : -ENOMEM;
+
+	for (at = 0; !err && at < size; at += PIECE) {
+		size_t n = size - at < PIECE ? size - at : PIECE;
+
+		err = ram_read(ram, piece, n, at);
+		if (!err && write_out(piece, n))
+			break; /* printed() tells */
+	}
+	free(piece);
+	return err;
+}
+
+static int print_entry(struct snapshot *s, struct tree_entry entry)
+{
+	struct buffer out = { 0 };
+	int err;
+
+	if (tree_is_directory(s, entry))
+		return -EISDIR;
+	if (entry.kind == TREE_RAM)
+		return print_ram(snapshot_ram(s));
+	err = leaf_show(snapshot_container(s), entry.node, 0, SIZE_MAX, &out);
+	if (!err)
+		write_out(out.bytes, out.size);
+	buffer_free(&out);
+	return err;
+}
+
+static int get(const struct arguments *a)
+{
+	struct tree_entry entry;
+	struct snapshot *s = NULL;
+	int i, err = 0, status = command_open(a->operands[0], a, SNAPSHOT_LOOK, &s);
+
+	for (i = 1; !status && i < a->count; i++) {
+		err = tree_find(s, a->operands[i], &entry);
+		if (!err)
+			err = print_entry(s, entry);
+		if (err)
+			status = complain(WRONG_INPUT, "%s: %s: %s", a->operands[0], a->operands[i],
+					  strerror(-err));
+		else
+			status = printed();
+	}
+	snapshot_close(s);
+	return status;
+}
+
+static const struct option_row options[] = {
+	RAM_OPTIONS,
+	{ 0 }
+};
+
+const struct command cmd_get = {
+	.name = "get",
+	.operands = "SNAPSHOT PATH...",
+	.least = 2,
+	.most = -1,
+	.summary = "print files of a snapshot's tree",
+	.help = "PATH is one of the tree that smfs mounts, with or without a leading slash.\n"
+		"What is printed is what the file of a mount would hold.\n",
+	.options = options,
+	.run = get,
+};

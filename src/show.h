@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* Differences for a person, on a line each. */
+#ifndef SMSNAP_SHOW_H
+#define SMSNAP_SHOW_H
+
+#include "head_diff.h"
+
+/*
+ * Print what D says: a line "PATH: OLD -> NEW".  Strings are in quotes, bytes hexadecimal, cut
+ * where they are long; a secret is not printed.
+ */
+void show_difference(const struct difference *d);
+
+#endif
