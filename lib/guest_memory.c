@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+#include "guest_memory.h"
+
+#include <unistd.h>
+
+uint64_t guest_size(const struct guest_memory *g)
+{
+	uint64_t size = g->ram ? ram_size(g->ram) : 0;
+
+	/* A base that was edited can be anywhere: what would wrap around is not there. */
+	return size <= UINT64_MAX - g->base ? size : UINT64_MAX - g->base;
+}
+
+bool guest_has(const struct guest_memory *g, uint64_t gpa, uint64_t n)
+{
+	uint64_t size = guest_size(g);
+
+	return n == 0 || (gpa >= g->base && gpa - g->base <= size && n <= size - (gpa - g->base));
+}
+
+int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa)
+{
+	if (!guest_has(g, gpa, n))
+		return -EFAULT;
+	return n ? ram_read(g->ram, to, n, gpa - g->base) : 0;
+}
+
+bool guest_next_stored(const struct guest_memory *g, uint64_t *gpa, uint64_t *size)
+{
+	uint64_t offset = *gpa > g->base ? *gpa - g->base : 0;
+	uint64_t end = guest_size(g);
+	int64_t data, hole;
+
+	if (offset >= end)
+		return false;
+	data = ram_seek(g->ram, offset, SEEK_DATA);
+	if (data < 0 || (uint64_t)data >= end)
+		return false;
+	hole = ram_seek(g->ram, (uint64_t)data, SEEK_HOLE);
+	/* A file that changes meanwhile may have lost the hole: then all the rest is looked at. */
+	if (hole > data && (uint64_t)hole < end)
+		end = (uint64_t)hole;
+	*gpa = g->base + (uint64_t)data;
+	*size = end - (uint64_t)data;
+	return true;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory by guest-physical address, for all that looks into it: nothing is read
+ * outside of it, whatever the guest says.
+ */
+#ifndef SMFS_GUEST_MEMORY_H
+#define SMFS_GUEST_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ram.h"
+
+/* Addresses and sizes in bytes.  Owns nothing, and may be copied. */
+struct guest_memory {
+	struct ram *ram; /* null: there is no memory */
+	uint64_t base;   /* the guest-physical address of its first byte (docs/format.md, "RAM") */
+};
+
+/* How much memory there is from BASE on: 0 if there is none, and never past the last address. */
+uint64_t guest_size(const struct guest_memory *g);
+
+/* Whether all N bytes at GPA are memory.  No bytes are memory anywhere. */
+bool guest_has(const struct guest_memory *g, uint64_t gpa, uint64_t n);
+
+/*
+ * Read the N bytes at GPA into TO: 0; -EFAULT if not all of them are memory, and then TO is as
+ * it was; -EIO if the snapshot's file does not have them any more.
+ */
+int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa);
+
+/*
+ * The first run of memory at or after *GPA that is stored, that is no hole: its start in *GPA
+ * and its size in *SIZE.  False if there is none.  What is not stored reads as zeros.
+ */
+bool guest_next_stored(const struct guest_memory *g, uint64_t *gpa, uint64_t *size);
+
+#endif
