@@ -82,5 +82,6 @@ const struct command cmd_get = {
 	.help = "PATH is one of the tree that smfs mounts, with or without a leading slash.\n"
 		"What is printed is what the file of a mount would hold.\n",
 	.options = options,
+	.reads_ram = true,
 	.run = get,
 };
