@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "container.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -523,6 +524,98 @@ int container_find(const struct container *c, const char *path, struct node *out
 	}
 	*out = n;
 	return 0;
+}
+
+/* The children of a directory up to the one that a node is in. */
+struct descent {
+	unsigned place; /* of that child */
+	uint64_t offset; /* in it */
+	bool list;
+	struct node child;
+	const char *name;
+	uint64_t index;
+};
+
+static bool descend(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct descent *d = ctx;
+
+	/* Elements of a list have one place, and the last that starts before it is it. */
+	if (d->list ? n.offset > d->offset : n.place != d->place)
+		return !d->list;
+	d->child = n;
+	d->name = name;
+	d->index = index;
+	return d->list;
+}
+
+/* The ancestor of PLACE that is a child of ABOVE. */
+static unsigned place_below(const struct container *c, unsigned place, unsigned above)
+{
+	while (c->schema.place[place].parent != above)
+		place = c->schema.place[place].parent;
+	return place;
+}
+
+void container_path(const struct container *c, struct node n, char out[CONTAINER_PATH_MAX])
+{
+	struct node at = container_root();
+	size_t used = 0;
+
+	out[0] = 0;
+	while (at.place != n.place) {
+		struct descent d = {
+			.place = place_below(c, n.place, at.place),
+			.offset = n.offset,
+			.list = container_row(c, at)->kind == LIST,
+		};
+
+		container_children(c, at, 0, descend, &d);
+		if (d.name)
+			snprintf(out + used, CONTAINER_PATH_MAX - used, "%s%s", used ? "/" : "", d.name);
+		else
+			snprintf(out + used, CONTAINER_PATH_MAX - used, "%s%" PRIu64, used ? "/" : "",
+				 d.index);
+		used += strlen(out + used);
+		at = d.child;
+	}
+}
+
+/* The length of the last name in the N bytes at PATTERN. */
+static size_t last_name(const char *pattern, size_t n)
+{
+	size_t length = 0;
+
+	while (length < n && pattern[n - length - 1] != '/')
+		length++;
+	return length;
+}
+
+bool container_stands(const struct container *c, struct node dir, const char *pattern)
+{
+	unsigned place = dir.place;
+	size_t left = strlen(pattern), n;
+	const char *name;
+
+	/* From its end to its start, as places know their parents. */
+	for (; left && place; place = c->schema.place[place].parent) {
+		n = last_name(pattern, left);
+		name = c->schema.place[place].row->name ? c->schema.place[place].row->name : "N";
+		if (strlen(name) != n || strncmp(name, pattern + left - n, n) != 0)
+			return false;
+		left -= n;
+		left -= left > 0; /* the slash */
+	}
+	return !left && !place;
+}
+
+struct node container_standing(const struct container *c, const char *pattern, uint64_t offset)
+{
+	struct node n = { .offset = offset };
+
+	while (!container_stands(c, n, pattern))
+		n.place++;
+	return n;
 }
 
 bool container_number(const struct container *c, const char *path, uint64_t *out)

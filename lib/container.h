@@ -98,6 +98,18 @@ int container_lookup(const struct container *c, struct node dir, const char *nam
  */
 int container_find(const struct container *c, const char *path, struct node *out);
 
+/* What a path of a node that is not inside a blob takes at most, with its NUL. */
+enum { CONTAINER_PATH_MAX = 256 };
+
+/* The path of N, a node that is not inside a blob, in OUT: names with slashes between them. */
+void container_path(const struct container *c, struct node n, char out[CONTAINER_PATH_MAX]);
+
+/* Whether DIR stands where PATTERN says: a path with N for each index. */
+bool container_stands(const struct container *c, struct node dir, const char *pattern);
+
+/* The node there that starts at OFFSET in the head. */
+struct node container_standing(const struct container *c, const char *pattern, uint64_t offset);
+
 /* The number in the file at PATH in *OUT; false if there is no such number. */
 bool container_number(const struct container *c, const char *path, uint64_t *out);
 

@@ -3,17 +3,25 @@
 #ifndef SMFS_TREE_H
 #define SMFS_TREE_H
 
+#include "computed.h"
 #include "snapshot.h"
 
 struct tree_entry {
-	enum { TREE_NODE, TREE_RAM } kind;
-	struct node node; /* TREE_NODE */
+	enum { TREE_NODE, TREE_RAM, TREE_COMPUTED } kind;
+	struct node node; /* TREE_NODE; of a computed file, the directory that it is in */
+	const struct computed *computed; /* TREE_COMPUTED */
 };
 
 bool tree_is_directory(struct snapshot *s, struct tree_entry entry);
 
 /* The entry at PATH, with slashes before or after it too: 0, -ENOENT or -ENOTDIR. */
 int tree_find(struct snapshot *s, const char *path, struct tree_entry *out);
+
+/* Whether guest memory is asked for what is at PATH, which need not be there. */
+bool tree_reads_ram(const char *path);
+
+/* Append what the file ENTRY, which is not RAM, holds to OUT: 0 or a negative errno. */
+int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out);
 
 /* What is in a directory; return false to end. */
 typedef bool tree_child(void *ctx, const char *name, struct tree_entry entry);

@@ -9,6 +9,8 @@ const struct file_class *class_of(fuse_ino_t ino)
 {
 	if (is_ram(ino))
 		return &class_ram;
+	if (is_computed(ino))
+		return &class_computed;
 	return is_temp(ino) ? &class_temp : &class_field;
 }
 

@@ -38,6 +38,7 @@ struct file_class {
 	int64_t (*seek)(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence);
 };
 
+extern const struct file_class class_computed;
 extern const struct file_class class_field; /* directories of fields, too */
 extern const struct file_class class_ram;
 extern const struct file_class class_temp;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "computed.h"
 #include "form.h"
 #include "layout.h"
 
@@ -127,6 +128,24 @@ static void print_row(const struct field *row, const char *name,
 	}
 }
 
+/* The folder of a row has N for every index. */
+static void print_computed(void)
+{
+	const struct computed *row;
+	unsigned i, lists;
+	const char *p;
+
+	for (i = 0; (row = computed_row(i)); i++) {
+		for (p = row->folder, lists = 0; *p; p++) {
+			if (*p == 'N' && (p[1] == '/' || !p[1]))
+				printf("%s", indices[lists++]);
+			else
+				putchar(*p);
+		}
+		printf("%s%s\ttext, read-only\t%s\n", *row->folder ? "/" : "", row->name, row->doc);
+	}
+}
+
 static int print_fields(const struct arguments *a)
 {
 	const struct field *header, *container = NULL;
@@ -140,6 +159,7 @@ static int print_fields(const struct arguments *a)
 		container = header + 1;
 	}
 	print_rows(container, (struct place_name){ .lists = 0 });
+	print_computed();
 	return printed();
 }
 

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "command.h"
-#include "leaf.h"
 #include "tree.h"
 
 enum { PIECE = 1 << 20 };
@@ -41,7 +40,7 @@ static int print_entry(struct snapshot *s, struct tree_entry entry)
 		return -EISDIR;
 	if (entry.kind == TREE_RAM)
 		return print_ram(snapshot_ram(s));
-	err = leaf_show(snapshot_container(s), entry.node, 0, SIZE_MAX, &out);
+	err = tree_show(s, entry, &out);
 	if (!err)
 		write_out(out.bytes, out.size);
 	buffer_free(&out);
@@ -52,8 +51,12 @@ static int get(const struct arguments *a)
 {
 	struct tree_entry entry;
 	struct snapshot *s = NULL;
-	int i, err = 0, status = command_open(a->operands[0], a, SNAPSHOT_LOOK, &s);
+	struct arguments how = *a;
+	int i, err = 0, status;
 
+	for (i = 1; i < a->count; i++)
+		how.reads_ram |= tree_reads_ram(a->operands[i]);
+	status = command_open(a->operands[0], &how, SNAPSHOT_LOOK, &s);
 	for (i = 1; !status && i < a->count; i++) {
 		err = tree_find(s, a->operands[i], &entry);
 		if (!err)
@@ -82,6 +85,5 @@ const struct command cmd_get = {
 	.help = "PATH is one of the tree that smfs mounts, with or without a leading slash.\n"
 		"What is printed is what the file of a mount would hold.\n",
 	.options = options,
-	.reads_ram = true,
 	.run = get,
 };

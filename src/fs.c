@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "class.h"
+#include "computed.h"
 #include "inode.h"
 #include "listing.h"
 
@@ -48,11 +49,14 @@ static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *
 {
 	struct temp_stat temp;
 	struct node n;
+	unsigned row;
 
 	if (parent == FUSE_ROOT_ID && fs->mount.ram && strcmp(name, "ram") == 0)
 		*ino = ram_ino(fs);
 	else if (!find_node(fs, parent, name, &n))
 		*ino = node_ino(n);
+	else if (computed_lookup(fs->mount.container, ino_node(parent), name, &row))
+		*ino = computed_ino(row, ino_node(parent));
 	else if (!temps_find(&fs->temps, parent, name, &temp))
 		*ino = temp_ino(temp.id);
 	else

@@ -4,14 +4,20 @@
 #include <assert.h>
 
 #include "class.h"
+#include "computed.h"
 
 /*
  * Inode numbers are computed: a place of the schema in the upper bits and an
- * offset, of 52 bits, in the lower ones name a node; two numbers that are no places
- * name RAM and the temporaries.
+ * offset, of 52 bits, in the lower ones name a node; numbers that are no places name
+ * RAM, the temporaries and the rows of computed files.
  */
-enum { PLACE_SHIFT = 52, PLACE_RAM = 0xffe, PLACE_TEMP = 0xfff };
-static_assert((int)SCHEMA_MAX <= (int)PLACE_RAM, "places and these are different numbers");
+enum {
+	PLACE_SHIFT = 52,
+	PLACE_COMPUTED = SCHEMA_MAX, /* and a number for each row */
+	PLACE_RAM = 0xffe,
+	PLACE_TEMP = 0xfff,
+};
+static_assert((int)PLACE_COMPUTED + (int)COMPUTED_MAX <= (int)PLACE_RAM, "these are different numbers");
 
 /*
  * What the kernel was told stays true until it is told otherwise, or changes it
@@ -48,17 +54,36 @@ bool is_temp(fuse_ino_t ino)
 	return ino >> PLACE_SHIFT == PLACE_TEMP;
 }
 
-uint64_t temp_id(fuse_ino_t ino)
+fuse_ino_t computed_ino(unsigned row, struct node dir)
+{
+	return ((fuse_ino_t)(PLACE_COMPUTED + row) << PLACE_SHIFT) + dir.offset;
+}
+
+bool is_computed(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT >= PLACE_COMPUTED && ino >> PLACE_SHIFT < PLACE_RAM;
+}
+
+unsigned ino_computed(fuse_ino_t ino)
+{
+	return (unsigned)(ino >> PLACE_SHIFT) - PLACE_COMPUTED;
+}
+
+uint64_t ino_offset(fuse_ino_t ino)
 {
 	return ino & ((UINT64_C(1) << PLACE_SHIFT) - 1);
+}
+
+uint64_t temp_id(fuse_ino_t ino)
+{
+	return ino_offset(ino);
 }
 
 struct node ino_node(fuse_ino_t ino)
 {
 	if (ino == FUSE_ROOT_ID)
 		return container_root();
-	return (struct node){ (unsigned)(ino >> PLACE_SHIFT),
-			      ino & ((UINT64_C(1) << PLACE_SHIFT) - 1) };
+	return (struct node){ (unsigned)(ino >> PLACE_SHIFT), ino_offset(ino) };
 }
 
 int inode_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)

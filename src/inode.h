@@ -14,9 +14,17 @@ fuse_ino_t temp_ino(uint64_t id);
 /* Of RAM.  It changes when the kernel has a wrong idea of RAM's size, see write_ram. */
 fuse_ino_t ram_ino(const struct fs *fs);
 
-/* What INO is the number of; if of neither, of a node. */
+/* Of the computed file of row ROW that stands in the directory DIR. */
+fuse_ino_t computed_ino(unsigned row, struct node dir);
+
+/* What INO is the number of; if of none of these, of a node. */
 bool is_ram(fuse_ino_t ino);
 bool is_temp(fuse_ino_t ino);
+bool is_computed(fuse_ino_t ino);
+
+/* The row of the computed file INO, and where the directory that it is in starts in the head. */
+unsigned ino_computed(fuse_ino_t ino);
+uint64_t ino_offset(fuse_ino_t ino);
 
 /* The temporary that INO is the number of. */
 uint64_t temp_id(fuse_ino_t ino);

@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "computed.h"
 #include "inode.h"
 
-/* Offsets of directory entries: these, then children, then temporaries. */
+/* Offsets of directory entries: these, then children, computed files, temporaries. */
 enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_RAM, ENTRY_CHILDREN };
+static const uint64_t ENTRY_COMPUTED = UINT64_C(1) << 61;
 static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
 
 struct listing {
@@ -99,6 +101,15 @@ static bool list_children(struct listing *l, struct node dir, uint64_t from)
 	return !l->err;
 }
 
+static bool list_computed(struct listing *l, struct node dir, unsigned i)
+{
+	for (; computed_next(l->fs->mount.container, dir, &i); i++)
+		if (!list_entry(l, computed_row(i)->name, computed_ino(i, dir), S_IFREG,
+				ENTRY_COMPUTED + i + 1))
+			return false;
+	return true;
+}
+
 static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
 {
 	struct temp_stat temp;
@@ -122,8 +133,11 @@ static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
 	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
 	    !list_entry(l, "ram", ram_ino(l->fs), S_IFREG, ENTRY_RAM + 1))
 		return;
-	if (at < ENTRY_TEMPS &&
+	if (at < ENTRY_COMPUTED &&
 	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
+		return;
+	if (at < ENTRY_TEMPS &&
+	    !list_computed(l, ino_node(dir), at < ENTRY_COMPUTED ? 0 : (unsigned)(at - ENTRY_COMPUTED)))
 		return;
 	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
 }

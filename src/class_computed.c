@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Computed files.  An open one's handle is the buffer with what it holds. */
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "class.h"
+#include "computed.h"
+#include "inode.h"
+
+static const struct buffer *content(const struct fuse_file_info *fi)
+{
+	return (const struct buffer *)(uintptr_t)fi->fh;
+}
+
+/* As in /proc: how much there is shows when it is read. */
+static int computed_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
+{
+	mode_t mode = class_mode(fs, computed_row(ino_computed(ino))->access);
+
+	st->st_mode = mode & ~0222u;
+	return 0;
+}
+
+static bool computed_changes(struct fs *fs, fuse_ino_t ino)
+{
+	(void)fs;
+	(void)ino;
+	return false;
+}
+
+static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)
+{
+	const struct computed *row = computed_row(ino_computed(ino));
+	struct container *c = fs->mount.container;
+	char folder[CONTAINER_PATH_MAX];
+	int err;
+
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	container_path(c, container_standing(c, row->folder, ino_offset(ino)), folder);
+	err = row->make(fs->mount.snapshot, folder, out);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	return err;
+}
+
+static int computed_open(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct buffer *out;
+	int err;
+
+	(void)req;
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
+		return -EACCES;
+	out = calloc(1, sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	err = make(fs, ino, out);
+	if (err) {
+		buffer_free(out);
+		free(out);
+		return err;
+	}
+	fi->fh = (uintptr_t)out;
+	/* Its size says nothing: reads come here to the end. */
+	fi->direct_io = 1;
+	return 0;
+}
+
+static void computed_read(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size,
+			  uint64_t offset, const struct fuse_file_info *fi)
+{
+	const struct buffer *b = content(fi);
+	size_t at = offset < b->size ? offset : b->size;
+
+	(void)fs;
+	(void)ino;
+	fuse_reply_buf(req, (const char *)b->bytes + at, size < b->size - at ? size : b->size - at);
+}
+
+static int computed_write(struct fs *fs, fuse_ino_t ino, const char *bytes, size_t *size,
+			  uint64_t offset, const struct fuse_file_info *fi)
+{
+	(void)fs;
+	(void)ino;
+	(void)bytes;
+	(void)size;
+	(void)offset;
+	(void)fi;
+	return -EACCES;
+}
+
+static int computed_truncate(struct fs *fs, fuse_ino_t ino, uint64_t size,
+			     const struct fuse_file_info *fi)
+{
+	(void)fs;
+	(void)ino;
+	(void)size;
+	(void)fi;
+	return -EACCES;
+}
+
+static int computed_flush(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+	(void)fs;
+	(void)ino;
+	(void)fi;
+	return 0;
+}
+
+static void computed_release(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+	struct buffer *b = (struct buffer *)(uintptr_t)fi->fh;
+
+	(void)fs;
+	(void)ino;
+	buffer_free(b);
+	free(b);
+}
+
+static int64_t computed_seek(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence)
+{
+	(void)fs;
+	(void)ino;
+	return class_seek_plain(0, offset, whence);
+}
+
+const struct file_class class_computed = {
+	.stat = computed_stat,
+	.changes = computed_changes,
+	.open = computed_open,
+	.read = computed_read,
+	.write = computed_write,
+	.truncate = computed_truncate,
+	.flush = computed_flush,
+	.release = computed_release,
+	.seek = computed_seek,
+};
