@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "buffer.h"
 #include "command.h"
 #include "computed.h"
 #include "form.h"
@@ -16,6 +17,7 @@ struct place_name {
 	char path[128];
 	unsigned lists; /* around it */
 	const char *layout; /* that alone has it, or null */
+	struct buffer *printed; /* lines, each with its NUL */
 };
 
 static void print_row(const struct field *row, const char *name,
@@ -27,27 +29,17 @@ static void print_rows(const struct field *rows, struct place_name in)
 		print_row(rows, rows->name, in);
 }
 
-/* Whether one of the choices before INDEX has a row that is shown just as ROW. */
-static bool is_repeated(const struct choice *choices, unsigned index, const struct field *row)
+/* Print LINE, unless it was: what several choices or states have in common is said once. */
+static void print_once(struct buffer *printed, const char *line)
 {
-	const struct field *other;
-	unsigned i;
+	size_t n = strlen(line) + 1;
+	const char *p = (const char *)printed->bytes, *end = p ? p + printed->size : p;
 
-	for (i = 0; i < index; i++)
-		for (other = choices[i].of; other && other->kind != END; other++)
-			if (other->name && other->doc && strcmp(other->name, row->name) == 0 && other->kind == row->kind &&
-			    other->size == row->size && strcmp(other->doc, row->doc) == 0)
-				return true;
-	return false;
-}
-
-static void print_choice(const struct choice *choices, unsigned index, struct place_name in)
-{
-	const struct field *row;
-
-	for (row = choices[index].of; row && row->kind != END; row++)
-		if (!row->name || !row->doc || !is_repeated(choices, index, row))
-			print_row(row, row->name, in);
+	for (; p < end; p += strlen(p) + 1)
+		if (strcmp(p, line) == 0)
+			return;
+	buffer_add(printed, line, n);
+	puts(line);
 }
 
 /* A line for each id that has a name, or one for all. */
@@ -95,7 +87,7 @@ static void print_row(const struct field *row, const char *name,
 {
 	struct place_name around = in;
 	size_t used = strlen(in.path);
-	char form[FORM_MAX];
+	char form[FORM_MAX], line[512];
 	unsigned i;
 
 	if (!name && row->kind != RECORD)
@@ -118,11 +110,12 @@ static void print_row(const struct field *row, const char *name,
 	case VARIANT:
 		print_rows(row->views, in);
 		for (i = 0; row->choices[i].name; i++)
-			print_choice(row->choices, i, in);
+			print_rows(row->choices[i].of, in);
 		break;
 	default:
-		printf("%s\t%s\t%s%s%s\n", in.path, form_of(row, form), in.layout ? in.layout : "", in.layout ? ": " : "",
-			row->doc);
+		snprintf(line, sizeof(line), "%s\t%s\t%s%s%s", in.path, form_of(row, form),
+			 in.layout ? in.layout : "", in.layout ? ": " : "", row->doc);
+		print_once(in.printed, line);
 		print_states(row->states, around);
 		break;
 	}
@@ -150,16 +143,20 @@ static int print_fields(const struct arguments *a)
 {
 	const struct field *header, *container = NULL;
 	const struct layout *layout;
+	struct buffer lines = { 0 };
 	unsigned i;
 
 	(void)a;
 	for (i = 0; (layout = layout_number(i)); i++) {
 		header = layout->head->of;
-		print_row(header, header->name, (struct place_name){ .layout = layout->name });
+		print_row(header, header->name, (struct place_name){ .layout = layout->name, .printed = &lines });
 		container = header + 1;
 	}
-	print_rows(container, (struct place_name){ .lists = 0 });
+	print_rows(container, (struct place_name){ .printed = &lines });
 	print_computed();
+	if (lines.failed)
+		return complain(WRONG_INPUT, "out of memory");
+	buffer_free(&lines);
 	return printed();
 }
 

@@ -55,7 +55,8 @@ static int get(const struct arguments *a)
 	int i, err = 0, status;
 
 	for (i = 1; i < a->count; i++)
-		how.reads_ram |= tree_reads_ram(a->operands[i]);
+		if (tree_reads_ram(a->operands[i]))
+			how.base_use = BASE_WANTED;
 	status = command_open(a->operands[0], &how, SNAPSHOT_LOOK, &s);
 	for (i = 1; !status && i < a->count; i++) {
 		err = tree_find(s, a->operands[i], &entry);

@@ -11,9 +11,12 @@
 		sample "$tmp/$layout" 4096 $layout
 		reader tree "$tmp/$layout"
 	done
-	for vector in diff-01.snap kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
+	reader sample "$tmp/kvm-diff" 4096 --layout kvm-diff --base "$tmp/kvm"
+	reader tree "$tmp/kvm-diff"
+	for vector in kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
 		reader tree --decode "$tests/vectors/$vector"
 	done
+	printf 'devices/0/mmio/queues/0/%s\n' ring health
 } | cut -f 1 | sed -E 's,/0x[0-9a-f]+$,/0xN,; s,/xcr[0-9]+$,/xcrN,; s,/[0-9]+(/|$),/N\1,g; s,/[0-9]+(/|$),/N\1,g' |
 	sort -u >"$tmp/found"
 "$SMSNAP" fields >"$tmp/fields"
@@ -22,7 +25,6 @@ diff "$tmp/found" "$tmp/said" || fail "smsnap fields lists other paths"
 same "paths that are said twice" "" "$(grep -v ^layout/ "$tmp/fields" | cut -f 1 | sort | uniq -d)"
 same "lines with three columns" "$(wc -l <"$tmp/fields")" "$(grep -cP '^[^\t]+\t[^\t]+\t[^\t]+$' "$tmp/fields")"
 # What is in /layout depends on the layout: a line for each that has it.
-cp "$tests/vectors/diff-01.snap" "$tmp/kvm-diff"
 for layout in kvm kvm-diff hvf bare; do
 	reader tree "$tmp/$layout" | grep -o '^layout/[a-z_]*' | sort >"$tmp/found"
 	sed -n "s,^\\(layout/[a-z_]*\\)\t.*\t$layout: .*,\\1,p" "$tmp/fields" | sort >"$tmp/said"

@@ -33,6 +33,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import random
 import stat
 import sys
@@ -109,6 +110,21 @@ def compare_content(full, content):
         differ(full + " past its end", b"", os.pread(f.fileno(), 100, len(content)))
 
 
+def computed(paths):
+    """The files that are computed where PATHS are."""
+    return [m[1] + name for m in (re.fullmatch(r"(devices/[0-9]+/mmio/queues/[0-9]+/)size", p) for p in paths)
+            if m for name in ("ring", "health")]
+
+
+def compare_computed(full, umask):
+    """A computed file, of whatever content: like one of /proc."""
+    compare_stat(full, 0, 0o444 & ~umask)
+    with open(full, "rb", buffering=0) as f:
+        content = whole_file(f)
+        differ(full + " in lines", b"\n", content[-1:])
+        differ(full + " middle", content[3:9], os.pread(f.fileno(), 6, 3))
+
+
 def compare_pages(full, snap):
     """RAM of a diff without its base: the pages that it lists, and EIO."""
     pages, mem = dict(snap.pages), snap.model["mem_size"]
@@ -135,7 +151,10 @@ def compare_mount(snap, root, read_only=(), umask=0o077, states=None):
     document = snap.document()
     want = files(document, states)
     ram = ["ram"] if snap.has_ram else []
-    compare_listing(root, directories(document, states), [*want, *ram])
+    made = computed(want)
+    compare_listing(root, directories(document, states), [*want, *ram, *made])
+    for path in made:
+        compare_computed(os.path.join(root, path), umask)
     for path, content in want.items():
         full = os.path.join(root, path)
         mode = (0o444 if "fields" in read_only or not is_writable(path) else 0o666) & ~umask
