@@ -352,7 +352,7 @@ works cmp "$full" "$tmp/here"
 if [ "$(id -u)" = 0 ]; then
 	mkdir "$tmp/small"
 	mount -t tmpfs -o size=16k none "$tmp/small"
-	head -c 100000 /dev/zero >"$tmp/ram"
+	head -c 100000 /dev/urandom >"$tmp/ram"
 	jq '.mem_size = 100000 | .layout.ram_offset = 8192' "$tmp/full.json" >"$tmp/right.json"
 	expect_status 1 "$SMSNAP" build "$tmp/right.json" -o "$tmp/small/snap" --ram "$tmp/ram"
 	one_line "$(strerror ENOSPC)"
