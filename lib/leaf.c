@@ -52,5 +52,5 @@ int leaf_edit(const struct container *c, struct node n, const void *bytes, size_
 	struct value v;
 	int err = leaf_parse(container_row(c, n), bytes, size, scratch, &v);
 
-	return err ? err : edits_add(edits, c, n, &v, when);
+	return err ? err : edits_make(edits, c, n, &v, when, NULL);
 }

@@ -75,6 +75,7 @@ extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 extern const struct command cmd_get;
 extern const struct command cmd_ls;
+extern const struct command cmd_retarget;
 extern const struct command cmd_set;
 
 /*

@@ -16,6 +16,7 @@ static const struct command *const commands[] = {
 	&cmd_fields,
 	&cmd_get,
 	&cmd_ls,
+	&cmd_retarget,
 	&cmd_set,
 	NULL
 };
