@@ -153,7 +153,10 @@ static int undo_held(const struct save *s, const struct beside *b, struct error 
 		err = journal_undo(b, s->fd, e);
 	else if (err == -ENOENT)
 		err = 0; /* it was undone, and only the folder could not be made durable */
-	if (!err && s->ram)
+	/* A new tail is in a file of its own, which has not changed. */
+	if (!err && s->ram && s->tail_fd >= 0)
+		err = ram_rebase(s->ram, s->tail_fd, 0, s->new.file_size - s->new.tail_offset, e);
+	else if (!err && s->ram)
 		err = ram_rebase(s->ram, s->fd, s->old.tail_offset, s->old.file_size, e);
 	return err;
 }
@@ -169,15 +172,14 @@ int save_undo(const struct save *s, const struct beside *b, struct error *e)
 	/* What failed may have been passing, and the snapshot is not whole until it is done. */
 	if (err)
 		err = undo_held(s, b, e);
-	if (err && s->ram && s->new.tail_offset != s->old.tail_offset)
+	if (err && s->ram && save_moves_tail(s))
 		ram_lose(s->ram);
 	if (s->ram)
 		ram_resume(s->ram);
 	return err;
 }
 
-/* Undo a save of before that could not be undone, or a journal that could not be removed. */
-static int finish_undo(const struct save *s, struct saved *out, struct error *e)
+int save_finish_undo(const struct save *s, struct saved *out, struct error *e)
 {
 	struct beside b;
 	int err = beside_open(s->path, &b, e);
@@ -210,7 +212,7 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	way *const *ways = s->replace ? replacing : all;
 	struct save job = *s;
 	struct stat st;
-	int err;
+	int err = 0;
 
 	if (fstat(s->fd, &st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
@@ -218,9 +220,6 @@ int save(const struct save *s, struct saved *out, struct error *e)
 		ways = new_tail;
 	if (s->fd_is_path && st.st_nlink > 1)
 		ways = s->tail_fd >= 0 ? new_tail_with_links : with_links;
-	err = finish_undo(s, out, e);
-	if (err)
-		return err;
 	for (; *ways; ways++) {
 		if (out->touched)
 			identity_get(job.fd, &job.identity);

@@ -72,6 +72,13 @@ struct saved {
 	bool undo_first; /* for the next save; RAM is lost until then if it has moved */
 };
 
+/*
+ * Before a save of S->fd: undo the one before if that could not be undone (S->undo_first), or whose
+ * journal could not be removed.  Then RAM is to be had again; NEW and TAIL_FD say that nothing
+ * moves.
+ */
+int save_finish_undo(const struct save *s, struct saved *out, struct error *e);
+
 /* Whether the tail is to be written elsewhere in the file, or anew. */
 bool save_moves_tail(const struct save *s);
 

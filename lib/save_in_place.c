@@ -115,27 +115,25 @@ static int insert(const struct save *s)
 }
 
 /*
- * Write the tail to where it goes.  Of one that moves the two places may overlap: its end goes first on the
- * way up, its start on the way down.
+ * Write the tail to where it goes, holes too, for other bytes were there.  Of one that moves the
+ * two places may overlap: its end goes first on the way up, its start on the way down.
  */
 static int shift(const struct save *s)
 {
 	enum { CHUNK = 1 << 20 };
-	bool up = s->new.tail_offset > s->old.tail_offset;
-	uint64_t size = s->old.file_size - s->old.tail_offset, done, at;
-	uint8_t *chunk;
+	bool anew = s->tail_fd >= 0;
+	bool up = !anew && s->new.tail_offset > s->old.tail_offset;
+	int from = anew ? s->tail_fd : s->fd;
+	uint64_t offset = anew ? 0 : s->old.tail_offset;
+	uint64_t size = s->new.file_size - s->new.tail_offset, done, at;
+	uint8_t *chunk = malloc(CHUNK);
+	int err = chunk ? 0 : -ENOMEM;
 	size_t take;
-	int err;
 
-	if (s->tail_fd >= 0)
-		return io_copy(s->tail_fd, 0, s->fd, s->new.tail_offset,
-			       s->new.file_size - s->new.tail_offset);
-	chunk = malloc(CHUNK);
-	err = chunk ? 0 : -ENOMEM;
 	for (done = 0; !err && done < size; done += take) {
 		take = size - done < CHUNK ? size - done : CHUNK;
 		at = up ? size - done - take : done;
-		err = io_read(s->fd, chunk, take, s->old.tail_offset + at);
+		err = io_read(from, chunk, take, offset + at);
 		if (!err)
 			err = io_write(s->fd, chunk, take, s->new.tail_offset + at);
 	}

@@ -102,6 +102,13 @@ static int copy_metadata(int from, int to)
 	return copy_xattrs(from, to);
 }
 
+static bool is_file(const struct beside *b)
+{
+	struct stat st;
+
+	return fstatat(b->folder, b->name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
 /*
  * Give the new file, durably, the snapshot's name.  The two names are exchanged
  * where that can be done, so that a folder that can't be made durable can be put
@@ -109,21 +116,21 @@ static int copy_metadata(int from, int to)
  */
 static int take_name(const struct save *s, const struct beside *b, const char *name, int fd)
 {
-	bool exchanged = false;
+	bool exchange = s->fd_is_path || is_file(b), exchanged = false;
 	int err = 0;
 
 	/* Another program that saves here may have taken it for a leftover. */
 	if (!names_file(b->folder, name, fd))
 		return -ESTALE;
 
-	if (s->fd_is_path)
+	if (exchange)
 		exchanged = renameat2(b->folder, name, b->folder, b->name, RENAME_EXCHANGE) == 0;
-	if (s->fd_is_path && !exchanged && errno != EINVAL && errno != ENOSYS)
+	if (exchange && !exchanged && errno != EINVAL && errno != ENOSYS)
 		return -errno;
 	if (!exchanged && renameat(b->folder, name, b->folder, b->name) < 0)
 		return -errno;
 	/* That it was this file's name was seen a moment ago. */
-	if (exchanged && !names_file(b->folder, name, s->fd))
+	if (exchanged && s->fd_is_path && !names_file(b->folder, name, s->fd))
 		err = -ESTALE;
 	if (!err)
 		err = io_sync(b->folder);

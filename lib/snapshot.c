@@ -628,7 +628,10 @@ static int make_list(struct snapshot *s, struct edits *edits, struct new_list *o
 		return err;
 	end = count * LIST_ENTRY;
 	out->tail_size = end + s->parts.file_size - rest;
-	err = io_copy(s->fd, rest, out->fd, end, s->parts.file_size - rest);
+	/* There may be a hole at the end. */
+	err = io_truncate(out->fd, out->tail_size);
+	if (!err)
+		err = io_copy(s->fd, rest, out->fd, end, s->parts.file_size - rest);
 	if (err)
 		return error_set(e, -err, "the page list cannot be written: %s", strerror(-err));
 	err = page_list_open(out->fd, 0, count, end, ram_size(s->ram), &list, e);
@@ -692,9 +695,11 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 		.identity = s->identity,
 		.old_sum = s->head_sum,
 		.old = s->parts,
+		.new = s->parts,
 		.head = &head,
 		.ram = snapshot_has_ram_inside(s) ? s->ram : NULL,
 		.save_ram = save_ram && !s->layout->is_diff,
+		.tail_fd = -1,
 		.replace = s->replace,
 		.undo_first = s->undo_first,
 	};
@@ -704,27 +709,30 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	if (!err)
 		err = open_to_write(s, e);
 	job.fd = s->fd;
+	/* Before a new list is made of what RAM is. */
+	if (!err)
+		err = save_finish_undo(&job, &saved, e);
+	/* Nor was its identity to be had, maybe; nobody else may have the lock. */
+	if (saved.touched || (!err && !s->identity_known))
+		s->identity_known = identity_get(s->fd, &s->identity) == 0;
+	job.identity = s->identity;
 	if (save_ram)
 		ram_hold_writes(s->ram);
 	if (!err && save_ram && s->layout->is_diff)
 		err = make_list(s, edits, &list, e);
 	if (!err && plan_parts(s, edits, &list, &head, &job.new))
 		err = error_set(e, ENOMEM, "out of memory");
-	/* It could not be had after the last save; nobody else may have the lock. */
-	if (!err && !s->identity_known)
-		s->identity_known = identity_get(s->fd, &job.identity) == 0;
 	job.tail_fd = list.fd;
-	if (!err) {
+	if (!err)
 		err = save(&job, &saved, e);
-		if (!err) {
-			adopt(s, &job, &saved, save_ram);
-			s->head_sum = save_sum(0, head.bytes, head.size);
-		}
-		s->undo_first = saved.undo_first;
-		/* Not else: what another program did must stay noticed. */
-		if (!err || saved.touched || !s->identity_known)
-			s->identity_known = identity_get(s->fd, &s->identity) == 0;
+	if (!err) {
+		adopt(s, &job, &saved, save_ram);
+		s->head_sum = save_sum(0, head.bytes, head.size);
 	}
+	s->undo_first = saved.undo_first;
+	/* Not else: what another program did must stay noticed. */
+	if (!err || saved.touched)
+		s->identity_known = identity_get(s->fd, &s->identity) == 0;
 	end_list(s, &list, !err);
 	if (save_ram)
 		ram_resume_writes(s->ram);

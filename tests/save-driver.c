@@ -5,7 +5,8 @@
  * each, with blanks between words; the answer is a line: "ok", or "error ERRNO
  * text", with more after "ok" where said.
  *
- *   open PATH [replace]         open for editing, after recovering it
+ *   open PATH [replace | output=FILE]
+ *                               open for editing, after recovering it
  *   look PATH                   recover it, open it to read, close it
  *   set NODE TEXT               give the leaf at the path NODE (without a leading
  *                               slash) a value: an edit that is saved at once
@@ -130,16 +131,19 @@ int fsync(int fd)
 
 int openat(int folder, const char *name, int flags, ...)
 {
+	bool temporary = (flags & O_TMPFILE) == O_TMPFILE;
 	mode_t mode = 0;
 	va_list ap;
 	int fd;
 
 	va_start(ap, flags);
-	if (flags & O_CREAT)
+	if (flags & O_CREAT || temporary)
 		mode = va_arg(ap, mode_t);
 	va_end(ap);
 	fd = (int)syscall(SYS_openat, folder, name, flags, mode);
-	if (fd >= 0 && flags & O_EXCL)
+	if (fd >= 0 && temporary)
+		trace("temporary %llu", inode(fd));
+	else if (fd >= 0 && flags & O_EXCL)
 		trace("create %llu %llu %s", inode(folder), inode(fd), name);
 	return fd;
 }
@@ -230,12 +234,19 @@ static void report(const char *text)
 	snprintf(reported, sizeof(reported), "%s", text);
 }
 
-static void do_open(const char *path, enum snapshot_access access, bool replace)
+static void do_open(const char *path, enum snapshot_access access, const char *way)
 {
-	struct snapshot_options options = { .access = access, .replace = replace };
+	struct snapshot_options options = { .access = access, .base_hint = "no test wants that" };
+	const char output[] = "output=";
 	struct error e = { 0 };
-	int err = snapshot_open(path, &options, &snapshot, &e);
+	int err;
 
+	if (access == SNAPSHOT_EDIT)
+		options.base_use = BASE_NEEDED;
+	options.replace = strcmp(way, "replace") == 0;
+	if (strncmp(way, output, sizeof(output) - 1) == 0)
+		options.output = way + sizeof(output) - 1;
+	err = snapshot_open(path, &options, &snapshot, &e);
 	if (err) {
 		answer(err, e.text);
 		return;
@@ -335,9 +346,9 @@ static void run(char *line)
 	for (i = 0; i < 3 && line; i++)
 		word[i] = i < 2 ? strsep(&line, " ") : line;
 	if (strcmp(word[0], "open") == 0) {
-		do_open(word[1], SNAPSHOT_EDIT, strcmp(word[2], "replace") == 0);
+		do_open(word[1], SNAPSHOT_EDIT, word[2]);
 	} else if (strcmp(word[0], "look") == 0) {
-		do_open(word[1], SNAPSHOT_LOOK, false);
+		do_open(word[1], SNAPSHOT_LOOK, "");
 	} else if (strcmp(word[0], "set") == 0) {
 		do_set(word[1], word[2]);
 	} else if (strcmp(word[0], "get") == 0) {

@@ -80,6 +80,7 @@ ERRORS = {
     "fstatfs": "EIO",
     "newfstatat": "EIO",
     "statx": "EIO",
+    "faccessat2": "EIO",
     "readlink": "EIO",
     "mmap": "ENOMEM",
     "madvise": "EINVAL",
@@ -101,6 +102,8 @@ CHANGES = ("pwrite64", "ftruncate", "fallocate", "renameat2", "unlinkat", "ioctl
 
 NAME = "snapshot"
 LINK = "link"
+SOURCE = "source"  # what is opened, where NAME is its output
+BASE = "base"      # of diffs, in the folder above
 LEFT = NAME + ".smfs-new"
 UID, GID, MODE, XATTR = 4321, 1234, 0o660, ("user.test", b"kept \0 kept")
 
@@ -125,10 +128,18 @@ def base_model(path_size):
                            "inet_port": 80}]}
 
 
+# RAM: data, a hole, data.
+def sample_ram(seed):
+    rng = random.Random(seed)
+    return reader.exact_bytes(rng, 32 << 10) + bytes(32 << 10) + reader.exact_bytes(rng, 32 << 10)
+
+
 def layout_of(edit, way):
     """Each way of saving is gone in some layout."""
     if edit.startswith("bare"):
         return "bare"
+    if edit.startswith("diff"):
+        return "kvm-diff"
     return "hvf" if way in ("replace", "linked") else "kvm"
 
 
@@ -145,14 +156,16 @@ class Image:
             return cls(model, layout, reader.encode(model), None)
         # Padding may be any bytes, and RAM has a hole.
         at = reader.PAGE
-        rng = random.Random(path_size)
-        ram = reader.exact_bytes(rng, 32 << 10) + bytes(32 << 10) + reader.exact_bytes(rng, 32 << 10)
         head = cls.head(model, layout, at)
-        return cls(model, layout, head + b"\xee" * (at - len(head)) + ram, at)
+        return cls(model, layout, head + b"\xee" * (at - len(head)) + sample_ram(path_size), at)
 
     @staticmethod
     def head(model, layout, ram_offset):
         return reader.write_head(model, reader.new_layout(model, layout, ram_offset))
+
+    @property
+    def has_ram(self):
+        return self.ram_offset is not None
 
     def write(self, path):
         with open(path, "wb") as f:
@@ -186,10 +199,62 @@ class Image:
         return Image(self.model, self.layout, bytes(data), self.ram_offset)
 
 
+class Diff(Image):
+    """A differential snapshot: nothing of it is aligned, and what follows the head moves with it."""
+
+    RAM = sample_ram("base")
+    # Bytes that are nobody's, and a hole, are behind the list.
+    AFTER = b"nobody's" * 40 + bytes(20 << 10)
+
+    def __init__(self, model, pages):
+        head = reader.write_head(model, reader.new_layout(model, "kvm-diff", base="../" + BASE))
+        entries = b"".join(reader.num(i, 4) + page for i, page in pages)
+        self.pages = pages
+        super().__init__(model, "kvm-diff", head + reader.num(len(pages), 4) + entries + self.AFTER, None)
+
+    @classmethod
+    def new_diff(cls, path_size):
+        """In no order, with a repeat, with zeros and with a page that is the base's."""
+        rng = random.Random(path_size)
+        pages = [(20, reader.exact_bytes(rng, reader.PAGE)), (3, reader.exact_bytes(rng, reader.PAGE)),
+                 (3, reader.exact_bytes(rng, reader.PAGE)), (1, bytes(reader.PAGE)),
+                 (5, cls.RAM[5 * reader.PAGE:6 * reader.PAGE])]
+        return cls(base_model(path_size), pages)
+
+    @classmethod
+    def write_base(cls, path):
+        model = base_model(1)
+        reader.write_file(path, model, reader.new_layout(model), cls.RAM)
+
+    @property
+    def has_ram(self):
+        return True
+
+    def edited(self, leaf, value):
+        model = copy.deepcopy(self.model)
+        reader.set_leaf(model, leaf, value)
+        return Diff(model, self.pages)
+
+    def poked(self, pokes):
+        """What differs from the base, in order."""
+        ram = bytearray(self.RAM)
+        for at, what in [(i * reader.PAGE, page) for i, page in self.pages] + list(pokes):
+            ram[at:at + len(what)] = what
+        places = range(0, len(ram), reader.PAGE)
+        return Diff(self.model, [(at // reader.PAGE, bytes(ram[at:at + reader.PAGE])) for at in places
+                                 if ram[at:at + reader.PAGE] != self.RAM[at:at + reader.PAGE]])
+
+
 # Parts of pages, so that the rest of them is read from the file: of data, of
 # the hole and at the end.
 POKES = [(100, b"poke"), (40 << 10, b"in a hole"), (96 * 1024 - 3, b"end")]
 LATER = [(5000, b"later"), (88 << 10, b"and later")]
+
+
+# What RAM is poked with, by the kind of edit. A diff's list gets longer, stays as long as it
+# was (two of its five entries are dropped), or gets shorter, as a page is the base's again.
+RAM_EDITS = {"ram": POKES, "diff-ram": POKES, "diff-ram-same": POKES[:2],
+             "diff-ram-fewer": [(3 * reader.PAGE, Diff.RAM[3 * reader.PAGE:4 * reader.PAGE])]}
 
 
 def poke_lines(pokes):
@@ -199,8 +264,10 @@ def poke_lines(pokes):
 # Each kind of edit: how long the path is that it makes of one of 600 bytes.
 PATH_LEAF = "devices/0/backing/path"
 EDITS = {"number": None, "fits": 900, "grows": 9000, "shrinks": 5, "ram": None,
-         "bare-grows": 9000, "bare-shrinks": 5}
-WAYS = ("default", "replace", "linked")
+         "bare-grows": 9000, "bare-shrinks": 5,
+         "diff-number": None, "diff-grows": 9000, "diff-shrinks": 5,
+         "diff-ram": None, "diff-ram-same": None, "diff-ram-fewer": None}
+WAYS = ("default", "replace", "linked", "output")
 
 
 # ---- the driver -------------------------------------------------------------
@@ -235,6 +302,7 @@ class Driver:
                       *(w for i in inject for w in ("-e", "inject=" + i))]
         self.injecting = bool(inject)
         self.fds = None  # descriptors that were open once
+        self.locks_output = False
         self.process = subprocess.Popen([*prefix, program], env=env, bufsize=0,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -280,8 +348,10 @@ class Driver:
         return text
 
     def keeps_descriptors(self):
-        now = self.tell("fds")
-        require(now == self.fds, "descriptors: %s, then %s" % (self.fds, now))
+        """But that the first edit opens the snapshot a second time, to write it, and that an
+        output is locked by a descriptor of its own until it is what is saved to."""
+        now = int(self.tell("fds"))
+        require(self.fds - self.locks_output <= now <= self.fds + 1, "descriptors: %d, then %d" % (self.fds, now))
 
     def ask_marked(self, line):
         """The answer, with whatever is injected injected into this command."""
@@ -323,12 +393,16 @@ class Scenario:
     def __init__(self, kind, root, way, edit, short):
         self.kind, self.root, self.way, self.edit, self.short = kind, root, way, edit, short
         self.name = "%s/%s/%s" % (kind, way, edit) + ("/short%d" % short if short else "")
-        self.old = Image.new(600, layout_of(edit, way))
+        self.is_diff = edit.startswith("diff")
+        self.old = Diff.new_diff(600) if self.is_diff else Image.new(600, layout_of(edit, way))
         self.prepare = []
-        if edit == "ram":
-            self.prepare, self.line = poke_lines(POKES), "save-ram"
-            self.new = self.old.poked(POKES)
-        elif edit == "number":
+        self.is_ram = edit in RAM_EDITS
+        # What is behind the head goes elsewhere in the file, or is written anew.
+        self.moves = edit == "grows" or self.is_diff and edit != "diff-number"
+        if self.is_ram:
+            self.prepare, self.line = poke_lines(RAM_EDITS[edit]), "save-ram"
+            self.new = self.old.poked(RAM_EDITS[edit])
+        elif edit.endswith("number"):
             self.line, self.new = "set clock_ref 99", self.old.edited("clock_ref", 99)
         else:
             path = "q" * EDITS[edit]
@@ -337,10 +411,13 @@ class Scenario:
     def expected_way(self):
         if self.way == "linked":
             return "in place"
+        # It is not aligned, as what shares extents has to be.
+        if self.is_diff and self.moves:
+            return "by a copy"
         if self.kind in ("btrfs", "xfs"):
             return "by a clone"
         # Only one inserts ranges, as RAM that moves needs.
-        if self.way == "replace" or self.edit == "grows" and self.kind != "ext4":
+        if self.way in ("replace", "output") or self.edit == "grows" and self.kind != "ext4":
             return "by a copy"
         return "in place"
 
@@ -358,21 +435,29 @@ class Case:
 
     def __init__(self, scenario, folder):
         self.scenario, self.folder = scenario, folder
-        self.path = os.path.join(folder, NAME)
-        scenario.old.write(self.path)
-        os.chown(self.path, UID, GID)
-        os.chmod(self.path, MODE)
-        os.setxattr(self.path, *XATTR)
+        self.path = self.source = os.path.join(folder, NAME)
+        if scenario.way == "output":
+            self.source = os.path.join(folder, SOURCE)
+        # An output that is there is another snapshot, which may be any.
+        for path in {self.path, self.source}:
+            scenario.old.write(path)
+            os.chown(path, UID, GID)
+            os.chmod(path, MODE)
+            os.setxattr(path, *XATTR)
         if scenario.way == "linked":
             os.link(self.path, os.path.join(folder, LINK))
+
+    def open_line(self):
+        more = {"replace": " replace", "output": " output=" + self.path}.get(self.scenario.way, "")
+        return "open " + self.source + more
 
     @contextlib.contextmanager
     def opened(self, watch=(), inject=(), **others):
         with Driver(others.pop("short", self.scenario.short), watch, inject, **others) as d:
-            d.tell("open %s %s" % (self.path, "replace" if self.scenario.way == "replace" else ""))
+            d.tell(self.open_line())
             for line in self.scenario.prepare:
                 d.tell(line)
-            d.fds = d.tell("fds")
+            d.fds, d.locks_output = int(d.tell("fds")), self.scenario.way == "output"
             yield d
 
     def holds(self, *images):
@@ -393,6 +478,9 @@ class Case:
         require(xattrs == dict([XATTR]), "xattrs: %r" % xattrs)
         if self.scenario.way == "linked":
             require(os.path.samefile(self.path, os.path.join(self.folder, LINK)), "the link is another file")
+        if self.source != self.path:
+            with open(self.source, "rb") as f:
+                require(f.read() == self.scenario.old.data, "what was opened has been changed")
         return which[0]
 
     def called(self, image):
@@ -404,7 +492,7 @@ class Case:
         return ": %d of them, not %d, first difference at %s" % (len(data), len(image.data), at)
 
     def beside(self):
-        return set(os.listdir(self.folder)) - {NAME, LINK}
+        return set(os.listdir(self.folder)) - {NAME, LINK, SOURCE}
 
     def clean(self, *allowed):
         require(self.beside() <= set(allowed), "left beside: " + " ".join(sorted(self.beside())))
@@ -423,12 +511,14 @@ class Case:
         now = now.edited("clock_host_ticks", 77)
         self.holds(now)
         self.clean()
-        if now.ram_offset is not None:
+        if now.has_ram:
             for line in poke_lines(LATER) + ["save-ram"]:
                 d.tell(line)
             now = now.poked(LATER)
             self.holds(now)
             self.clean()
+        if d.fds is not None:
+            d.keeps_descriptors()
         d.tell("close")
         self.recovers(now)
 
@@ -560,12 +650,12 @@ def back(scenario, calls, i):
         done = answer.startswith("ok")
         d.keeps_descriptors()
         # RAM stays what it is, wherever in the file it may be now.
-        pokes = [(7000, b"meanwhile")] if scenario.old.ram_offset is not None else []
+        pokes = [(7000, b"meanwhile")] if scenario.old.has_ram else []
         lost = []
         for line in poke_lines(pokes):
             told = d.ask(line)
             # RAM that was on the move is not to be had before that is undone.
-            if told.startswith("error %d" % errno.EIO) and scenario.edit == "grows":
+            if told.startswith("error %d" % errno.EIO) and scenario.moves:
                 lost.append(line)
             else:
                 require(told == "ok", "%s: %s" % (line, told))
@@ -580,7 +670,7 @@ def back(scenario, calls, i):
         for line in lost:
             d.tell(line)
         now = scenario.new
-        if scenario.edit == "ram" and not done:
+        if scenario.is_ram and not done and not lost:
             now = now.poked(pokes)
         c.holds(now)
         c.clean(*[LEFT] * done)
@@ -739,10 +829,10 @@ def not_owner(scenario):
     with scenario.case() as c:
         os.chmod(c.folder, 0o777)
         with Driver(prefix=as_user(UID + 1), program=os.path.join(scenario.root, "driver")) as d:
-            d.tell("open %s %s" % (c.path, "replace" if scenario.way == "replace" else ""))
+            d.tell(c.open_line())
             for line in scenario.prepare:
                 d.tell(line)
-            if scenario.edit == "grows" and scenario.kind != "ext4":
+            if scenario.moves and (scenario.is_diff or scenario.kind != "ext4"):
                 refused(d, scenario.line, errno.EOPNOTSUPP, errno.EPERM)
                 c.holds(scenario.old)
                 c.clean()
@@ -760,9 +850,10 @@ def earnest(kind):
             for way, edit in itertools.product(ways, edits):
                 attempt(Scenario(kind, root, way, edit, None), what, function, *args)
 
-        attempt_all(" full", full, WAYS[:2], ("fits", "grows", "bare-grows"),
+        Diff.write_base(os.path.join(root, BASE))
+        attempt_all(" full", full, WAYS[:2], ("fits", "grows", "bare-grows", "diff-grows", "diff-ram"),
                     range(12) if ALL else (0, 2))
-        attempt_all(" read-only", read_only, WAYS[2:], ("fits", "ram"))
+        attempt_all(" read-only", read_only, ("linked",), ("fits", "ram", "diff-grows", "diff-ram"))
         # Other users may not reach where it was built.
         shutil.copy(DRIVER, os.path.join(root, "driver"))
         attempt_all(" closed folder", closed_folder, WAYS[:1], EDITS)
@@ -880,6 +971,9 @@ def scenarios(kind, root):
     # It is there for ranges that can't be inserted, which only RAM that moves needs.
     edits = ("grows",) if kind == "ext3" else EDITS
     for way, edit in itertools.product(WAYS, edits):
+        # What is saved first is a new file, and then all is as by default.
+        if way == "output" and not (edit in ("grows", "ram") or edit.startswith("diff")):
+            continue
         yield Scenario(kind, root, way, edit, None)
         # In many steps, so that one can be the last.
         if ALL or ONLY or rng.randrange(3) == 0:
@@ -902,6 +996,7 @@ def main():
                 root = stack.enter_context(filesystems.mounted(kind))
             except filesystems.Missing as e:
                 filesystems.skip_or_fail("%s: %s" % (kind, e))
+            Diff.write_base(os.path.join(root, BASE))
             todo += scenarios(kind, root)
         with concurrent.futures.ThreadPoolExecutor(max_workers=2 * os.cpu_count()) as pool:
             try:
