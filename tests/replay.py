@@ -128,7 +128,12 @@ class Recorder:
 
     def take(self, line):
         call, *rest = line.split(" ")
-        if call == "write":
+        if call == "temporary":
+            # It has no name that could lead to it after a power cut.
+            self.files[int(rest[0])] = None
+        elif call in ("write", "truncate") and self.files[int(rest[0])] is None:
+            pass
+        elif call == "write":
             self.write(self.files[int(rest[0])], int(rest[1]), bytes.fromhex(rest[2]), SECTOR)
         elif call in ("truncate", "insert", "collapse"):
             self.add(call, self.files[int(rest[0])], *map(int, rest[1:]))

@@ -15,7 +15,6 @@ A sample, or with SMFS_TEST_ALL=1 all.
 """
 
 import collections
-import itertools
 import os
 import random
 import shutil
@@ -36,6 +35,8 @@ LEAST = 10000  # states in all, if ALL
 SAVE_CUTS, RECOVERIES, RECOVERY_CUTS = (None, 10, 600) if ALL else (400, 2, 100)
 
 RAM = 16 * reader.PAGE
+BASE = "base"  # of diffs, in the folder above the snapshot's
+SAME = 5       # a page of theirs that is the base's once it is poked
 PATH = "devices/0/backing/path"
 NAME = "snap"
 ANOTHER = "another program's"
@@ -44,11 +45,12 @@ ANOTHER = "another program's"
 # ---- scenarios --------------------------------------------------------------
 
 # saves: each a list of what is done before and for it: the length of a new path,
-# or an offset to poke at. More than one thing is held and saved as one.
+# or an offset to poke at. More than one thing is held and saved as one. replace: what is told
+# when the snapshot is opened, or that it is another one, whose output this is.
 Scenario = collections.namedtuple("Scenario", "what kind way path saves layout links replace")
 
 
-def scenario(what, kind, way, path, *saves, layout="kvm", links=False, replace=False):
+def scenario(what, kind, way, path, *saves, layout="kvm", links=False, replace=""):
     return Scenario("%s, %s, %s" % (kind, layout, what), kind, way, path, saves, layout, links, replace)
 
 
@@ -56,6 +58,7 @@ def poke(page, size=reader.PAGE):
     return ("poke", page * reader.PAGE, size)
 
 
+REPLACE, OUTPUT = " replace", " output="
 IN_PLACE, CLONE, COPY = "in place", "by a clone", "by a copy"
 
 SCENARIOS = [
@@ -71,9 +74,9 @@ SCENARIOS = [
     scenario("outgrows its room", "ext4", IN_PLACE, 20, [6000], layout="hvf"),
     scenario("several saves", "ext4", IN_PLACE, 20, [900], [6000], [6600], [20]),
     scenario("hard link", "ext4", IN_PLACE, 20, [900], links=True),
-    scenario("copy, fits", "ext4", COPY, 20, [900], replace=True),
-    scenario("copy, outgrows its room", "ext4", COPY, 20, [6000, poke(15)], replace=True),
-    scenario("copies", "ext4", COPY, 20, [900], [20], replace=True),
+    scenario("copy, fits", "ext4", COPY, 20, [900], replace=REPLACE),
+    scenario("copy, outgrows its room", "ext4", COPY, 20, [6000, poke(15)], replace=REPLACE),
+    scenario("copies", "ext4", COPY, 20, [900], [20], replace=REPLACE),
     scenario("clone, fits", "btrfs", CLONE, 20, [900]),
     scenario("clone, outgrows its room", "btrfs", CLONE, 20, [6000, poke(15)]),
     scenario("clones", "btrfs", CLONE, 20, [6000], [20], layout="hvf"),
@@ -84,6 +87,21 @@ SCENARIOS = [
     scenario("hard link, outgrows its room", "xfs", IN_PLACE, 20, [6000, poke(15)], links=True),
     scenario("fits", "tmpfs", IN_PLACE, 20, [900, poke(3)]),
     scenario("outgrows its room", "tmpfs", COPY, 20, [6000]),
+    scenario("output, outgrows its room", "ext4", COPY, 20, [6000, poke(15)], replace=OUTPUT),
+    scenario("output, RAM", "ext4", COPY, 20, [900, poke(2)], layout="kvm-diff", replace=OUTPUT),
+    scenario("same length", "ext4", IN_PLACE, 1200, [1200], layout="kvm-diff"),
+    scenario("grows", "ext4", COPY, 20, [900], layout="kvm-diff"),
+    scenario("shrinks", "tmpfs", COPY, 1500, [3], layout="kvm-diff"),
+    scenario("RAM", "ext4", COPY, 20, [poke(2), poke(3, 700), poke(SAME)], layout="kvm-diff"),
+    scenario("clones and copies", "btrfs", COPY, 20, [20], [900], [poke(3)], layout="kvm-diff"),
+    scenario("clone, same length", "xfs", CLONE, 1200, [1200], layout="kvm-diff"),
+    scenario("hard link, same length", "ext4", IN_PLACE, 1200, [1200], layout="kvm-diff", links=True),
+    scenario("hard link, grows", "ext4", IN_PLACE, 20, [900], layout="kvm-diff", links=True),
+    scenario("hard link, shrinks", "ext4", IN_PLACE, 1500, [3], layout="kvm-diff", links=True),
+    scenario("hard link, RAM", "ext4", IN_PLACE, 20, [poke(2), poke(15)], layout="kvm-diff", links=True),
+    scenario("hard link, less RAM", "ext4", IN_PLACE, 20, [poke(SAME)], layout="kvm-diff", links=True),
+    scenario("hard link, grows, RAM", "xfs", IN_PLACE, 20, [900, poke(0), poke(3, 700)], layout="kvm-diff",
+             links=True),
 ]
 
 def first_snapshot(s):
@@ -93,6 +111,10 @@ def first_snapshot(s):
     reader.set_leaf(model, PATH, "p" * s.path)
     if s.layout == "bare":
         return model, reader.encode(model)
+    if s.layout == "kvm-diff":
+        # As no writer has them: in no order, and with a page of the base's.
+        return model, diff(model, [(SAME, b"-" * reader.PAGE), (1, bytes(reader.PAGE)),
+                                   (3, (b"page  3\n") * (reader.PAGE // 8)), (15, bytes(reader.PAGE))])
     # Holes as well as data.
     ram = bytearray(RAM)
     for page in (0, 1, 7, 15):
@@ -101,16 +123,59 @@ def first_snapshot(s):
     return model, head(model, s.layout, reader.PAGE).ljust(reader.PAGE, b"-") + ram
 
 
+def base_ram():
+    ram = bytearray(RAM)
+    for page, fill in ((1, b"base 1 \n"), (SAME, b"\xb0" * 8)):
+        ram[page * reader.PAGE:(page + 1) * reader.PAGE] = fill * (reader.PAGE // 8)
+    return ram
+
+
+def write_base(path):
+    model = reader.sample_model()
+    model["mem_size"] = RAM
+    reader.write_file(path, model, ram=bytes(base_ram()))
+
+
+def diff(model, pages):
+    """With bytes that are nobody's behind the list."""
+    start = reader.write_head(model, reader.new_layout(model, "kvm-diff", base="../" + BASE))
+    entries = b"".join(reader.num(i, 4) + page for i, page in pages)
+    return start + reader.num(len(pages), 4) + entries + b"nobody's"
+
+
+def read_pages(data):
+    _, start = reader.read_head(data)
+    model, size = reader.decode(data, start)
+    c = reader.Cursor(data, start + size)
+    pages = c.many(lambda: (c.num(4), c.take(reader.PAGE)))
+    if any((i + 1) * reader.PAGE > model["mem_size"] for i, _ in pages):
+        raise reader.Malformed("a page past RAM's end")
+    return pages
+
+
+def next_diff(model, pages, pokes):
+    """Without pokes the list stays what it is, else it is made anew."""
+    if not pokes:
+        return diff(model, pages)
+    base, ram = bytes(base_ram()), base_ram()
+    for at, data in [(i * reader.PAGE, page) for i, page in pages] + pokes:
+        ram[at:at + len(data)] = data
+    places = range(0, RAM, reader.PAGE)
+    return diff(model, [(at // reader.PAGE, bytes(ram[at:at + reader.PAGE])) for at in places
+                        if ram[at:at + reader.PAGE] != base[at:at + reader.PAGE]])
+
+
 def head(model, layout, ram_offset):
     return reader.write_head(model, reader.new_layout(model, layout, ram_offset))
 
 
 def next_snapshot(model, layout, old, edits, number):
     """The commands of a save, and what the file must be after it. Changes MODEL."""
-    room = tail = len(head(model, layout, 0))
+    is_diff = layout == "kvm-diff"
+    room = tail = 0 if is_diff else len(head(model, layout, 0))
     if len(old) > tail:
         tail = len(old) - RAM
-    commands, ram = [], bytearray(old[tail:])
+    commands, ram, pokes = [], bytearray(old[tail:]), []
     for edit in edits:
         if isinstance(edit, int):
             text = chr(ord("a") + number) * edit
@@ -120,10 +185,13 @@ def next_snapshot(model, layout, old, edits, number):
             _, at, size = edit
             data = bytes([0xb0 + number]) * size
             ram[at:at + size] = data
+            pokes.append((at, data))
             commands.append("poke %d %s" % (at, data.hex()))
-    written = head(model, layout, tail)
     if len(edits) > 1 or not isinstance(edits[0], int):
         commands = ["hold"] + commands + ["save-ram"]
+    if is_diff:
+        return commands, next_diff(model, read_pages(old), pokes)
+    written = head(model, layout, tail)
     if not ram:
         return commands, written
     if len(written) > tail:
@@ -177,6 +245,7 @@ class Place:
         self.trace = os.path.join(scratch, "trace")
         os.makedirs(self.folder)
         os.makedirs(self.kept)
+        write_base(os.path.join(root, BASE))
         self.driver = Driver()
 
     def close(self):
@@ -202,7 +271,13 @@ class Place:
         if s.links:
             os.link(self.path, self.original)
         driver = Driver(SAVE_DRIVER_TRACE=self.trace, SAVE_DRIVER_KEEP=self.kept)
-        driver.do("open " + self.path + (" replace" if s.replace else ""))
+        if s.replace == OUTPUT:
+            # What is replaced is as good as any other snapshot.
+            source = os.path.join(self.kept, "source")
+            shutil.copy(self.path, source)
+            driver.do("open " + source + OUTPUT + self.path)
+        else:
+            driver.do("open " + self.path + s.replace)
         for commands in saves:
             driver.do("mark save")
             for command in commands:
@@ -287,8 +362,11 @@ def change(old, new):
     for at in range(start, min(len(old), len(new))):
         if old[at] != new[at]:
             byte = bytes([old[at] ^ 1])
+            changed = old[:at] + byte + old[at + 1:]
             try:
-                model, _ = reader.decode(old[:at] + byte + old[at + 1:], start)
+                model, _ = reader.decode(changed, start)
+                if old.startswith(b"SMSNAP7D"):
+                    read_pages(changed)
             except reader.Malformed:
                 continue
             if model["mem_size"] == RAM:
@@ -506,7 +584,7 @@ def main():
         sys.exit("FAIL: no program " + DRIVER)
     states, noticed, missing = 0, 0, []
     with tempfile.TemporaryDirectory(prefix="smfs-test-") as scratch:
-        for kind, _ in itertools.groupby(SCENARIOS, lambda s: s.kind):
+        for kind in dict.fromkeys(s.kind for s in SCENARIOS):
             try:
                 with filesystems.mounted(kind) as root:
                     counts = run_on(kind, root, scratch)
