@@ -3,6 +3,16 @@
 
 #include <unistd.h>
 
+struct guest_memory guest_memory_of(const struct container *c, struct ram *ram)
+{
+	struct guest_memory g = { ram, 0 };
+
+	/* Where the header does not say, it is at 0. */
+	if (!container_number(c, "layout/ram_gpa", &g.base))
+		g.base = 0;
+	return g;
+}
+
 uint64_t guest_size(const struct guest_memory *g)
 {
 	uint64_t size = g->ram ? ram_size(g->ram) : 0;

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "container.h"
 #include "ram.h"
 
 /* Addresses and sizes in bytes.  Owns nothing, and may be copied. */
@@ -17,6 +18,9 @@ struct guest_memory {
 	struct ram *ram; /* null: there is no memory */
 	uint64_t base;   /* the guest-physical address of its first byte (docs/format.md, "RAM") */
 };
+
+/* The memory of the guest whose head is C and whose RAM is RAM, which may be null; as C is now. */
+struct guest_memory guest_memory_of(const struct container *c, struct ram *ram);
 
 /* How much memory there is from BASE on: 0 if there is none, and never past the last address. */
 uint64_t guest_size(const struct guest_memory *g);

@@ -1,8 +1,360 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's tasks: a list of all processes, through a member of each, which begins with
+ * the first task.  No offset is known but what BTF says; where there is none, the list is told
+ * by its shape, and a member by what it holds in all of them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
 #include "guest.h"
+#include "guest_btf.h"
+#include "le.h"
+
+/* The first task's name, which is in the image; the longest name, with its NUL. */
+static const char first_name[] = "swapper";
+enum { NAME_SIZE = 16 };
+
+enum {
+	TASKS_MAX = 1 << 17,     /* in a list */
+	STEPS_MAX = 1 << 20,     /* along lists, in all */
+	CANDIDATES = 64,         /* for the first task */
+	WINDOW = 8192,           /* a list's member is at most so far before the name, */
+	MEMBERS_WINDOW = 4096,   /* and what else is looked for */
+	SAMPLES = 4096,          /* tasks that a member is told by */
+	PID_LIMIT = 1 << 22,
+	STACK_ALIGNMENT = 16384,
+	PIECE = 65536,
+};
+
+/* Members, counted from the name's first byte. */
+struct shape {
+	int64_t tasks;
+	bool has_pid, has_state, has_stack;
+	int64_t pid, state, stack;
+};
+
+struct tasks {
+	struct guest_kernel *kernel;
+	struct shape shape;
+	uint64_t *names;  /* owned; the address of the name of each */
+	size_t count;
+	unsigned steps;   /* that may still be taken */
+};
+
+static bool is_pointer(const struct guest_kernel *k, uint64_t v)
+{
+	/* Of the kernel's half. */
+	return (int64_t)v >> (k->space.va_bits - (k->space.machine == GUEST_X86_64)) == -1;
+}
+
+/* Whether a name is at VA; PRINTED: as the kernel itself makes them. */
+static bool has_name(struct guest_kernel *k, uint64_t va, bool printed)
+{
+	char name[NAME_SIZE];
+	size_t i, n;
+
+	if (guest_read_virtual(&k->space, name, sizeof(name), va))
+		return false;
+	n = strnlen(name, sizeof(name));
+	for (i = 0; i < n && printed; i++)
+		if (name[i] <= ' ' || name[i] == 0x7f)
+			return false;
+	return n < sizeof(name) && (n > 0 || !printed);
+}
+
+/* The names of users' processes can be anything, those of the first ones are the kernel's. */
+enum { KERNEL_NAMES = 3 };
+
+/*
+ * Follow the list whose member of the first task is TASKS before the name at NAME, and put the
+ * names to OUT.  It ends where it comes back, or where what follows does not know of what is
+ * before it.  How many there are; *WHOLE: it came back.
+ */
+static size_t follow(struct tasks *t, uint64_t name, int64_t tasks, uint64_t *out, bool *whole)
+{
+	struct guest_kernel *k = t->kernel;
+	uint64_t head = name + (uint64_t)tasks, at = head, next, prev;
+	size_t count = 0;
+
+	*whole = false;
+	do {
+		out[count++] = at - (uint64_t)tasks;
+		if (t->steps == 0 || guest_read_number(&k->space, at, 8, &next) ||
+		    !is_pointer(k, next) || next % 8 || next == at)
+			return count;
+		t->steps--;
+		if (guest_read_number(&k->space, next + 8, 8, &prev) || prev != at)
+			return count;
+		if (next != head && !has_name(k, next - (uint64_t)tasks, count < KERNEL_NAMES))
+			return count;
+		at = next;
+	} while (at != head && count < TASKS_MAX);
+	*whole = at == head;
+	return count;
+}
+
+/*
+ * Members by what they hold
+ */
+
+/* The numbers of WIDTH bytes at offset AT, from the name on, of task I. */
+static uint64_t member(const uint8_t *windows, size_t i, int64_t at, unsigned width)
+{
+	return le_get(windows + i * MEMBERS_WINDOW + (at + MEMBERS_WINDOW), width);
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Whether the COUNT numbers at V are all different. */
+static bool are_distinct(uint64_t *v, size_t count)
+{
+	size_t i;
+
+	qsort(v, count, sizeof(*v), compare);
+	for (i = 1; i < count; i++)
+		if (v[i] == v[i - 1])
+			return false;
+	return true;
+}
+
+/* The first offset where each has its own small number: 0 the first task, 1 and 2 the next. */
+static bool find_pid(const uint8_t *windows, size_t count, uint64_t *scratch, int64_t *offset)
+{
+	int64_t at;
+	size_t i;
+
+	for (at = -MEMBERS_WINDOW; at <= -4; at += 4) {
+		for (i = 0; i < count; i++) {
+			scratch[i] = member(windows, i, at, 4);
+			if (i < 3 ? scratch[i] != i : scratch[i] >= PID_LIMIT)
+				break;
+		}
+		if (i == count && are_distinct(scratch, count)) {
+			*offset = at;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The first where each has a pointer of its own that a stack may have; those that have ended, none. */
+static bool find_stack(const struct guest_kernel *k, const uint8_t *windows, size_t count,
+		       uint64_t *scratch, int64_t *offset)
+{
+	size_t i, found;
+	int64_t at;
+	uint64_t v;
+
+	for (at = -MEMBERS_WINDOW; at <= -8; at += 8) {
+		for (i = found = 0; i < count; i++) {
+			v = member(windows, i, at, 8);
+			if (v % STACK_ALIGNMENT || (v ? !is_pointer(k, v) : i < KERNEL_NAMES))
+				break;
+			if (v)
+				scratch[found++] = v;
+		}
+		if (i == count && found > count / 2 && are_distinct(scratch, found)) {
+			*offset = at;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Find the members of the tasks in T. */
+static int find_members(struct tasks *t, struct error *e)
+{
+	size_t count = t->count < SAMPLES ? t->count : SAMPLES, i;
+	uint8_t *windows = malloc(count * MEMBERS_WINDOW);
+	uint64_t *scratch = malloc(count * sizeof(*scratch));
+	int err = windows && scratch ? 0 : error_set(e, ENOMEM, "out of memory");
+
+	for (i = 0; i < count && !err; i++)
+		if (guest_read_virtual(&t->kernel->space, windows + i * MEMBERS_WINDOW, MEMBERS_WINDOW,
+				       t->names[i] - MEMBERS_WINDOW))
+			memset(windows + i * MEMBERS_WINDOW, 0xff, MEMBERS_WINDOW);
+	if (!err) {
+		t->shape.has_pid = find_pid(windows, count, scratch, &t->shape.pid);
+		t->shape.has_stack = find_stack(t->kernel, windows, count, scratch, &t->shape.stack);
+	}
+	free(windows);
+	free(scratch);
+	return err;
+}
+
+/*
+ * The list
+ */
+
+/* Keep the list in FOUND if it is longer than what T has. */
+static void keep(struct tasks *t, const uint64_t *found, size_t count, int64_t tasks)
+{
+	if (count <= t->count)
+		return;
+	memcpy(t->names, found, count * sizeof(*found));
+	t->count = count;
+	t->shape.tasks = tasks;
+}
+
+/* The list of the first task whose name is at NAME: true if it is whole. */
+static bool try_name(struct tasks *t, uint64_t name, bool known, uint64_t *found)
+{
+	uint8_t window[WINDOW];
+	bool whole;
+	size_t count;
+	int64_t at;
+
+	if (known) {
+		count = follow(t, name, t->shape.tasks, found, &whole);
+		if (count >= KERNEL_NAMES)
+			keep(t, found, count, t->shape.tasks);
+		return whole && count >= KERNEL_NAMES;
+	}
+	if (guest_read_virtual(&t->kernel->space, window, sizeof(window), name - WINDOW))
+		return false;
+	for (at = -WINDOW; at <= -16; at += 8) {
+		if (!is_pointer(t->kernel, le_get(window + WINDOW + at, 8)))
+			continue;
+		count = follow(t, name, at, found, &whole);
+		if (count < KERNEL_NAMES)
+			continue;
+		keep(t, found, count, at);
+		if (whole)
+			return true;
+	}
+	return false;
+}
+
+/* Find the list in T->names, with the offset in T->shape.tasks if it is KNOWN. */
+static int find_list(struct tasks *t, bool known, struct error *e)
+{
+	struct guest_kernel *k = t->kernel;
+	uint64_t *found = malloc(TASKS_MAX * sizeof(*found));
+	uint8_t *piece = malloc(PIECE);
+	const uint8_t *p, *end;
+	unsigned left = CANDIDATES;
+	uint64_t at, take;
+	bool whole = false;
+	int err = found && piece ? 0 : error_set(e, ENOMEM, "out of memory");
+
+	for (at = 0; !err && !whole && left > 0 && at < k->image_size; at += take) {
+		take = k->image_size - at < PIECE ? k->image_size - at : PIECE;
+		err = guest_read(&k->memory, piece, take, k->image_pa + at);
+		if (err) {
+			guest_unreadable(err, "the kernel's image", e);
+			break;
+		}
+		end = piece + take;
+		for (p = piece; !whole && left > 0; p++) {
+			p = memmem(p, (size_t)(end - p), first_name, sizeof(first_name) - 1);
+			if (!p || end - p < NAME_SIZE)
+				break;
+			if ((p - piece) % 8 || (p[7] != 0 && (p[7] != '/' || p[8] != '0' || p[9] != 0)))
+				continue;
+			left--;
+			whole = try_name(t, k->image + at + (uint64_t)(p - piece), known, found);
+		}
+		/* A piece and what overlaps are multiples of 8. */
+		if (take == PIECE)
+			take -= NAME_SIZE;
+	}
+	free(found);
+	free(piece);
+	return err;
+}
+
+/* The shape that BTF gives; false if it has not all of it. */
+static bool shape_by_btf(struct guest_kernel *k, struct shape *s)
+{
+	struct btf_want m[] = {
+		{ .name = "comm" }, { .name = "tasks" }, { .name = "pid" }, { .name = "stack" },
+		{ .name = "__state" }, { .name = "state" }, { 0 }
+	};
+	const struct btf_want *state = &m[4];
+
+	if (guest_btf_find(k, "task_struct", m) || !m[0].found || !m[1].found)
+		return false;
+	if (!state->found)
+		state = &m[5];
+	*s = (struct shape){
+		.tasks = (int64_t)m[1].offset - m[0].offset,
+		.has_pid = m[2].found, .pid = (int64_t)m[2].offset - m[0].offset,
+		.has_stack = m[3].found, .stack = (int64_t)m[3].offset - m[0].offset,
+		.has_state = state->found, .state = (int64_t)state->offset - m[0].offset,
+	};
+	return true;
+}
+
+/* As ps(1) has them: by the lowest bit that is set. */
+static char state_letter(uint64_t state)
+{
+	/* TASK_UNINTERRUPTIBLE and TASK_NOLOAD: it waits for work, and is not counted as busy. */
+	enum { UNINTERRUPTIBLE = 2, NOLOAD = 0x400 };
+	static const char letters[] = "SDTtXZP";
+	unsigned i;
+
+	if ((state & (UNINTERRUPTIBLE | NOLOAD)) == (UNINTERRUPTIBLE | NOLOAD))
+		return 'I';
+	if (state == 0)
+		return 'R';
+	for (i = 0; i < sizeof(letters) - 1; i++)
+		if (state >> i & 1)
+			return letters[i];
+	return '?';
+}
+
+/* A line: pid, state, stack and name, with - for what is not known. */
+static int print_task(struct tasks *t, uint64_t at, struct buffer *out, struct error *e)
+{
+	struct guest_space *s = &t->kernel->space;
+	const struct shape *shape = &t->shape;
+	char name[NAME_SIZE + 1] = { 0 };
+	uint64_t pid, state, stack;
+	const char *c;
+	int err = 0;
+
+	/* A task that can't be read was changed meanwhile. */
+	if (guest_read_virtual(s, name, NAME_SIZE, at) ||
+	    (shape->has_pid && guest_read_number(s, at + (uint64_t)shape->pid, 4, &pid)) ||
+	    (shape->has_state && guest_read_number(s, at + (uint64_t)shape->state, 4, &state)) ||
+	    (shape->has_stack && guest_read_number(s, at + (uint64_t)shape->stack, 8, &stack)))
+		return 0;
+	err = shape->has_pid ? guest_print(out, e, "%u ", (unsigned)pid) : guest_print(out, e, "- ");
+	if (!err)
+		err = guest_print(out, e, "%c ", shape->has_state ? state_letter(state) : '-');
+	if (!err)
+		err = shape->has_stack ? guest_print(out, e, "0x%016llx ", (unsigned long long)stack)
+				       : guest_print(out, e, "- ");
+	for (c = name; *c && !err; c++)
+		err = (uint8_t)*c < ' ' || (uint8_t)*c >= 0x7f || *c == '\\'
+			? guest_print(out, e, "\\x%02x", (uint8_t)*c)
+			: guest_print(out, e, "%c", *c);
+	return err ? err : guest_print(out, e, "\n");
+}
 
 int guest_tasks(struct guest_kernel *k, struct buffer *out, struct error *e)
 {
-	(void)k; (void)out;
-	return error_set(e, ENOENT, "not yet");
+	struct tasks t = { .kernel = k, .steps = STEPS_MAX };
+	bool known = shape_by_btf(k, &t.shape);
+	size_t i;
+	int err;
+
+	t.names = malloc(TASKS_MAX * sizeof(*t.names));
+	if (!t.names)
+		return error_set(e, ENOMEM, "out of memory");
+	err = find_list(&t, known, e);
+	if (!err && t.count == 0)
+		err = error_set(e, ENOENT, "the kernel's list of tasks is not found");
+	if (!err && !known)
+		err = find_members(&t, e);
+	for (i = 0; i < t.count && !err; i++)
+		err = print_task(&t, t.names[i], out, e);
+	free(t.names);
+	return err;
 }

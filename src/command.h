@@ -74,9 +74,11 @@ extern const struct command cmd_convert;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 extern const struct command cmd_get;
+extern const struct command cmd_guest;
 extern const struct command cmd_ls;
 extern const struct command cmd_retarget;
 extern const struct command cmd_set;
+extern const struct command cmd_vmcore;
 
 /*
  * Run C with ARGV, which starts with its name: an exit status.  Wrong usage, and --help,

@@ -15,9 +15,11 @@ static const struct command *const commands[] = {
 	&cmd_dump,
 	&cmd_fields,
 	&cmd_get,
+	&cmd_guest,
 	&cmd_ls,
 	&cmd_retarget,
 	&cmd_set,
+	&cmd_vmcore,
 	NULL
 };
 

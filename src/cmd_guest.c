@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap guest: what the guest's Linux tells of itself. */
+#include <stdio.h>
+
+#include "command.h"
+#include "guest.h"
+
+static int guest(const struct arguments *a)
+{
+	const struct guest_file *f = guest_file_named(a->operands[0]);
+	const char *path = a->operands[1];
+	struct buffer out = { 0 };
+	struct guest_memory memory;
+	struct error e = { 0 };
+	struct snapshot *s;
+	int status;
+
+	if (!f)
+		return complain(WRONG_USAGE, "guest: %s: a guest has no such file; see smsnap guest --help",
+				a->operands[0]);
+	status = command_open(path, a, SNAPSHOT_LOOK, &s);
+	if (status)
+		return status;
+	memory = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+	if (guest_file_read(f, &memory, &out, &e)) {
+		status = complain(WRONG_INPUT, "%s: %s: %s", path, f->name, e.text);
+	} else {
+		fwrite(out.bytes, 1, out.size, stdout);
+		status = printed();
+	}
+	buffer_free(&out);
+	snapshot_close(s);
+	return status;
+}
+
+static const struct option_row options[] = {
+	RAM_OPTIONS,
+	{ 0 }
+};
+
+const struct command cmd_guest = {
+	.name = "guest",
+	.operands = "WHAT SNAPSHOT",
+	.least = 2,
+	.most = 2,
+	.summary = "print what the guest's Linux tells of itself",
+	.help = "WHAT is a file of the mount's folder guest: vmcoreinfo, banner, release, cmdline,\n"
+		"kaslr, dmesg, kallsyms, tasks.  cmdline and dmesg may hold the token.\n",
+	.options = options,
+	.reads_ram = true,
+	.run = guest,
+};

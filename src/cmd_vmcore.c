@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* smsnap vmcore: the guest as an ELF core. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "io.h"
+#include "new_file.h"
+#include "vmcore.h"
+
+/* Copied at once; what of it is zeros becomes a hole, page by page. */
+enum { PIECE = 1 << 20 };
+
+static bool is_zero(const uint8_t *p, size_t n)
+{
+	return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* Write the N bytes at P, without pages of zeros, to FD at OFFSET. */
+static int write_sparse(int fd, const uint8_t *p, size_t n, uint64_t offset)
+{
+	size_t from, to, end;
+	int err = 0;
+
+	for (from = 0; from < n && !err; from = to) {
+		for (to = from; to < n; to = end) {
+			end = n - to < RAM_PAGE ? n : to + RAM_PAGE;
+			if (is_zero(p + to, end - to))
+				break;
+		}
+		if (to > from)
+			err = io_write(fd, p + from, to - from, offset + from);
+		else
+			to = n - to < RAM_PAGE ? n : to + RAM_PAGE;
+	}
+	return err;
+}
+
+static int write_ram(int fd, const struct vmcore *v, uint8_t *piece)
+{
+	const struct guest_memory *g = &v->memory;
+	uint64_t at = 0, size, take;
+	int err = 0;
+
+	for (; !err && guest_next_stored(g, &at, &size); at += take) {
+		take = size < PIECE ? size : PIECE;
+		err = guest_read(g, piece, take, at);
+		if (!err)
+			err = write_sparse(fd, piece, take, v->head_size + (at - g->base));
+	}
+	return err;
+}
+
+static int fill(int fd, void *ctx)
+{
+	const struct vmcore *v = ctx;
+	uint8_t *piece = malloc(PIECE);
+	int err = piece ? io_truncate(fd, v->size) : -ENOMEM;
+
+	if (!err)
+		err = write_sparse(fd, v->head, v->head_size, 0);
+	if (!err)
+		err = write_ram(fd, v, piece);
+	free(piece);
+	return err;
+}
+
+static int write_core(const char *path, struct snapshot *s, const char *output)
+{
+	struct guest_memory memory = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+	struct error e = { 0 };
+	struct vmcore v;
+	int err;
+
+	if (!snapshot_ram(s))
+		return complain(WRONG_INPUT, "%s: has no RAM, so there is no core", path);
+	if (snapshot_is_file(s, output))
+		return complain(WRONG_INPUT, "%s: is the snapshot itself, or its RAM", output);
+	if (vmcore_make(&v, snapshot_container(s), &memory, &e))
+		return complain(WRONG_INPUT, "%s: %s", path, e.text);
+	err = new_file(output, fill, &v, &e);
+	vmcore_free(&v);
+	return err ? complain(WRONG_INPUT, "%s: %s", output, e.text) : 0;
+}
+
+static int vmcore(const struct arguments *a)
+{
+	struct snapshot *s;
+	int status;
+
+	if (!a->output)
+		return complain(WRONG_USAGE, "vmcore: needs -o FILE; see smsnap vmcore --help");
+	status = command_open(a->operands[0], a, SNAPSHOT_LOOK, &s);
+	if (status)
+		return status;
+	status = write_core(a->operands[0], s, a->output);
+	snapshot_close(s);
+	return status;
+}
+
+static const struct option_row options[] = {
+	{ "output", 'o', "FILE", offsetof(struct arguments, output), "the file to write, mode 0600" },
+	RAM_OPTIONS,
+	{ 0 }
+};
+
+const struct command cmd_vmcore = {
+	.name = "vmcore",
+	.operands = "SNAPSHOT -o FILE",
+	.least = 1,
+	.most = 1,
+	.summary = "write the guest as an ELF core, for debuggers",
+	.help = "The core is sparse.  It holds all of the guest's memory, and so its secrets.\n",
+	.options = options,
+	.reads_ram = true,
+	.run = vmcore,
+};
