@@ -274,6 +274,26 @@ int guest_file_read(const struct guest_file *f, const struct guest_memory *g, st
 	return err;
 }
 
+uint32_t guest_files_present(const struct guest_memory *g, uint32_t which)
+{
+	struct buffer out = { 0 };
+	struct guest_kernel k;
+	struct error e;
+	unsigned i;
+	int err = guest_kernel_find(&k, g, &e);
+
+	if (err)
+		return err == -ENOENT ? 0 : which;
+	for (i = 0; guest_files[i].name; i++) {
+		out.size = 0;
+		if (which >> i & 1 && guest_files[i].make(&k, &out, &e) == -ENOENT)
+			which &= ~(UINT32_C(1) << i);
+	}
+	buffer_free(&out);
+	guest_kernel_free(&k);
+	return which;
+}
+
 int guest_print(struct buffer *out, struct error *e, const char *fmt, ...)
 {
 	char *text;

@@ -36,6 +36,12 @@ const struct guest_file *guest_file_named(const char *name);
 int guest_file_read(const struct guest_file *f, const struct guest_memory *g, struct buffer *out,
 		    struct error *e);
 
+/*
+ * Those of the files WHICH (bit I: number I) that the kernel in G has, likewise: all that are not
+ * known to be missing.
+ */
+uint32_t guest_files_present(const struct guest_memory *g, uint32_t which);
+
 /* The files that are more than a few lines. */
 int guest_dmesg(struct guest_kernel *k, struct buffer *out, struct error *e);
 int guest_kallsyms(struct guest_kernel *k, struct buffer *out, struct error *e);

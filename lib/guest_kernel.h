@@ -25,7 +25,7 @@ struct guest_kernel {
 };
 
 /*
- * Find the kernel in the memory G, in K, which is to be freed: 0; -ENOENT where there is none that
+ * Find the kernel in the memory G, in K, which may be freed in any case: 0; -ENOENT where there is none that
  * has its VMCOREINFO written already; -EIO, -ENOMEM.  E says why.
  */
 int guest_kernel_find(struct guest_kernel *k, const struct guest_memory *g, struct error *e);

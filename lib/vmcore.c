@@ -237,26 +237,16 @@ static void make_head(struct making *m, const struct container *c, uint64_t cpus
 }
 
 int vmcore_make(struct vmcore *v, const struct container *c, const struct guest_memory *g,
-		struct error *e)
+		struct guest_kernel *k, struct error *e)
 {
 	uint64_t cpus = vcpu_count(c);
-	struct making m = { .core = v };
-	struct guest_kernel k;
-	int err;
+	struct making m = { .core = v, .kernel = k };
 
 	*v = (struct vmcore){ .memory = *g, .head_size = head_size(cpus), .size = vmcore_size(cpus, g) };
 	v->head = calloc(1, v->head_size);
 	if (!v->head)
 		return error_set(e, ENOMEM, "out of memory");
-	err = guest_kernel_find(&k, g, e);
-	if (err && err != -ENOENT) {
-		vmcore_free(v);
-		return err;
-	}
-	m.kernel = err ? NULL : &k;
 	make_head(&m, c, cpus);
-	if (m.kernel)
-		guest_kernel_free(&k);
 	return 0;
 }
 

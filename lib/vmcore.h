@@ -21,11 +21,11 @@ struct vmcore {
 uint64_t vmcore_size(uint64_t cpus, const struct guest_memory *g);
 
 /*
- * Make the core of C and G in V, which is to be freed: 0, -EIO, -ENOMEM.  A guest without a kernel
- * that is found has a core with physical addresses.
+ * Make the core of C and the memory G in V, which is to be freed: 0 or -ENOMEM.  K is the kernel that
+ * was found in G; without one, null, the core has physical addresses.
  */
 int vmcore_make(struct vmcore *v, const struct container *c, const struct guest_memory *g,
-		struct error *e);
+		struct guest_kernel *k, struct error *e);
 void vmcore_free(struct vmcore *v);
 
 /* Call FN with the N bytes at OFFSET, or those of them that there are, as ram_view does. */

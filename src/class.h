@@ -10,7 +10,7 @@
 
 /*
  * Errors are negative errnos.  FI is the open file's, and null where the kernel names
- * none.  Every operation must be there.
+ * none.  Every operation must be there, but for child.
  */
 struct file_class {
 	/* Fill ST, which has what is common to all files already. */
@@ -36,17 +36,43 @@ struct file_class {
 
 	/* lseek(2) with SEEK_DATA or SEEK_HOLE: an offset. */
 	int64_t (*seek)(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence);
+
+	/*
+	 * File I of this class in the directory DIR that no name of the container is of: its name
+	 * and inode number; false if there are no more.  Null: there are none anywhere.  It may be
+	 * that stat knows of none, with -ENOENT.
+	 */
+	bool (*child)(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name, fuse_ino_t *ino);
 };
 
 extern const struct file_class class_computed;
 extern const struct file_class class_field; /* directories of fields, too */
+extern const struct file_class class_guest; /* and their directory */
 extern const struct file_class class_ram;
 extern const struct file_class class_temp;
+extern const struct file_class class_vmcore;
 
 /* What struct files calls with the struct fs. */
 void field_changed(void *ctx, struct node n);
 
 const struct file_class *class_of(fuse_ino_t ino);
+
+/*
+ * File I of all that the classes add to the directory DIR, of which there are at most
+ * CLASS_CHILDREN_MAX: as child.
+ */
+enum { CLASS_CHILDREN_MAX = 64 };
+bool class_child(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name, fuse_ino_t *ino);
+
+/* What files that nobody can change have in common. */
+int class_refuse_write(struct fs *fs, fuse_ino_t ino, const char *bytes, size_t *size,
+		       uint64_t offset, const struct fuse_file_info *fi);
+int class_refuse_truncate(struct fs *fs, fuse_ino_t ino, uint64_t size,
+			  const struct fuse_file_info *fi);
+int class_flush_nothing(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi);
+
+/* The kernel has kept what RAM was before SIZE bytes at OFFSET of it were written. */
+void vmcore_ram_written(struct fs *fs, uint64_t offset, uint64_t size);
 
 /* The mode of a file that, with the mount's leave, can be edited as ACCESS says. */
 mode_t class_mode(const struct fs *fs, enum access access);

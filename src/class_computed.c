@@ -76,36 +76,6 @@ static void computed_read(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t 
 	fuse_reply_buf(req, (const char *)b->bytes + at, size < b->size - at ? size : b->size - at);
 }
 
-static int computed_write(struct fs *fs, fuse_ino_t ino, const char *bytes, size_t *size,
-			  uint64_t offset, const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	(void)bytes;
-	(void)size;
-	(void)offset;
-	(void)fi;
-	return -EACCES;
-}
-
-static int computed_truncate(struct fs *fs, fuse_ino_t ino, uint64_t size,
-			     const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	(void)size;
-	(void)fi;
-	return -EACCES;
-}
-
-static int computed_flush(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	(void)fi;
-	return 0;
-}
-
 static void computed_release(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
 {
 	struct buffer *b = (struct buffer *)(uintptr_t)fi->fh;
@@ -123,14 +93,31 @@ static int64_t computed_seek(struct fs *fs, fuse_ino_t ino, uint64_t offset, int
 	return class_seek_plain(0, offset, whence);
 }
 
+static bool computed_child(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name,
+			   fuse_ino_t *ino)
+{
+	unsigned row = 0;
+
+	if (!is_node(dir))
+		return false;
+	for (; computed_next(fs->mount.container, ino_node(dir), &row); row++)
+		if (i-- == 0) {
+			*name = computed_row(row)->name;
+			*ino = computed_ino(row, ino_node(dir));
+			return true;
+		}
+	return false;
+}
+
 const struct file_class class_computed = {
 	.stat = computed_stat,
 	.changes = computed_changes,
 	.open = computed_open,
 	.read = computed_read,
-	.write = computed_write,
-	.truncate = computed_truncate,
-	.flush = computed_flush,
+	.write = class_refuse_write,
+	.truncate = class_refuse_truncate,
+	.flush = class_flush_nothing,
 	.release = computed_release,
 	.seek = computed_seek,
+	.child = computed_child,
 };

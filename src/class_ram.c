@@ -104,6 +104,7 @@ static int write_ram(struct fs *fs, fuse_ino_t ino, const char *bytes, size_t *s
 	if (!fits)
 		*size = room;
 	err = ram_write(ram, bytes, *size, offset);
+	vmcore_ram_written(fs, offset, *size);
 	/* A part is stored, which a program is told; of a page that it keeps the kernel isn't. */
 	if (err == -ENOSPC && !fi->writepage) {
 		*size = write_pages(ram, bytes, *size, offset);
@@ -144,6 +145,13 @@ static int64_t seek_ram(struct fs *fs, fuse_ino_t ino, uint64_t offset, int when
 	return ram_seek(fs->mount.ram, offset, whence);
 }
 
+static bool child_ram(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name, fuse_ino_t *ino)
+{
+	*name = "ram";
+	*ino = ram_ino(fs);
+	return dir == FUSE_ROOT_ID && fs->mount.ram && i == 0;
+}
+
 const struct file_class class_ram = {
 	.stat = stat_ram,
 	.changes = changes,
@@ -154,4 +162,5 @@ const struct file_class class_ram = {
 	.flush = flush_ram,
 	.release = release_ram,
 	.seek = seek_ram,
+	.child = child_ram,
 };

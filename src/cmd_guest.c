@@ -47,6 +47,6 @@ const struct command cmd_guest = {
 	.help = "WHAT is a file of the mount's folder guest: vmcoreinfo, banner, release, cmdline,\n"
 		"kaslr, dmesg, kallsyms, tasks.  cmdline and dmesg may hold the token.\n",
 	.options = options,
-	.reads_ram = true,
+	.base_use = BASE_WANTED,
 	.run = guest,
 };

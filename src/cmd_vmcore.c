@@ -65,9 +65,23 @@ static int fill(int fd, void *ctx)
 	return err;
 }
 
+/* The core of S in V. */
+static int make_core(struct snapshot *s, struct vmcore *v, struct error *e)
+{
+	const struct container *c = snapshot_container(s);
+	struct guest_memory memory = guest_memory_of(c, snapshot_ram(s));
+	struct guest_kernel k;
+	int err = guest_kernel_find(&k, &memory, e);
+
+	if (err && err != -ENOENT)
+		return err;
+	err = vmcore_make(v, c, &memory, err ? NULL : &k, e);
+	guest_kernel_free(&k);
+	return err;
+}
+
 static int write_core(const char *path, struct snapshot *s, const char *output)
 {
-	struct guest_memory memory = guest_memory_of(snapshot_container(s), snapshot_ram(s));
 	struct error e = { 0 };
 	struct vmcore v;
 	int err;
@@ -76,7 +90,7 @@ static int write_core(const char *path, struct snapshot *s, const char *output)
 		return complain(WRONG_INPUT, "%s: has no RAM, so there is no core", path);
 	if (snapshot_is_file(s, output))
 		return complain(WRONG_INPUT, "%s: is the snapshot itself, or its RAM", output);
-	if (vmcore_make(&v, snapshot_container(s), &memory, &e))
+	if (make_core(s, &v, &e))
 		return complain(WRONG_INPUT, "%s: %s", path, e.text);
 	err = new_file(output, fill, &v, &e);
 	vmcore_free(&v);
@@ -112,6 +126,6 @@ const struct command cmd_vmcore = {
 	.summary = "write the guest as an ELF core, for debuggers",
 	.help = "The core is sparse.  It holds all of the guest's memory, and so its secrets.\n",
 	.options = options,
-	.reads_ram = true,
+	.base_use = BASE_WANTED,
 	.run = vmcore,
 };

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "class.h"
-#include "computed.h"
 #include "inode.h"
 #include "listing.h"
 
@@ -24,9 +23,7 @@ static struct fs *fs_of(fuse_req_t req)
  */
 static int check_writable(const struct fs *fs, fuse_ino_t ino)
 {
-	bool field = !is_ram(ino) && !is_temp(ino);
-
-	return fs->read_only || (fs->writeback && field) ? -EROFS : 0;
+	return fs->read_only || (fs->writeback && is_node(ino)) ? -EROFS : 0;
 }
 
 /*
@@ -38,10 +35,24 @@ static int find_node(struct fs *fs, fuse_ino_t parent, const char *name, struct 
 {
 	int err;
 
+	if (!is_node(parent))
+		return -ENOENT;
 	pthread_rwlock_rdlock(&fs->mount.lock);
 	err = container_lookup(fs->mount.container, ino_node(parent), name, n);
 	pthread_rwlock_unlock(&fs->mount.lock);
 	return err;
+}
+
+/* The same of what is no node. */
+static bool find_added(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *ino)
+{
+	const char *added;
+	unsigned i;
+
+	for (i = 0; class_child(fs, parent, i, &added, ino); i++)
+		if (strcmp(name, added) == 0)
+			return true;
+	return false;
 }
 
 /* The kernel looks a name up before it makes anything of that name: one too long ends here. */
@@ -49,14 +60,11 @@ static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *
 {
 	struct temp_stat temp;
 	struct node n;
-	unsigned row;
 
-	if (parent == FUSE_ROOT_ID && fs->mount.ram && strcmp(name, "ram") == 0)
-		*ino = ram_ino(fs);
-	else if (!find_node(fs, parent, name, &n))
+	if (find_added(fs, parent, name, ino))
+		return 0;
+	if (!find_node(fs, parent, name, &n))
 		*ino = node_ino(n);
-	else if (computed_lookup(fs->mount.container, ino_node(parent), name, &row))
-		*ino = computed_ino(row, ino_node(parent));
 	else if (!temps_find(&fs->temps, parent, name, &temp))
 		*ino = temp_ino(temp.id);
 	else
@@ -247,7 +255,7 @@ static int make(struct fs *fs, fuse_ino_t folder, const char *name, struct fuse_
 
 	if (err)
 		return err;
-	if (!makes_temp(fi->flags))
+	if (!makes_temp(fi->flags) || !is_node(folder))
 		return -EPERM;
 	err = temps_make(&fs->temps, folder, name, &temp);
 	if (!err)

@@ -10,11 +10,26 @@
 #include "passthrough.h"
 #include "temps.h"
 
+/* Which of the guest's files there are: looked for when somebody wants to know. */
+struct guest_names {
+	pthread_mutex_t lock;
+	uint32_t known, present; /* bit I: guest_files[I] */
+};
+
+/* What the kernel may have of the core. */
+struct vmcore_cache {
+	pthread_mutex_t lock;
+	struct buffer head;   /* that was read last */
+	_Atomic bool is_used; /* since ever */
+};
+
 struct fs {
 	struct mount mount;
 	struct files files;
 	struct temps temps;
 	struct passthrough passthrough;
+	struct guest_names guest;
+	struct vmcore_cache vmcore;
 	struct fuse_session *session;
 	bool initialized; /* the kernel's first request was taken */
 	unsigned max_read; /* bytes, as the mount was told; 0: no limit of ours */

@@ -9,15 +9,18 @@
 /*
  * Inode numbers are computed: a place of the schema in the upper bits and an
  * offset, of 52 bits, in the lower ones name a node; numbers that are no places name
- * RAM, the temporaries and the rows of computed files.
+ * what is no node.
  */
 enum {
 	PLACE_SHIFT = 52,
 	PLACE_COMPUTED = SCHEMA_MAX, /* and a number for each row */
-	PLACE_RAM = 0xffe,
-	PLACE_TEMP = 0xfff,
+	PLACE_GUEST = 0xffc,
+	PLACE_VMCORE,
+	PLACE_RAM,
+	PLACE_TEMP,
 };
-static_assert((int)PLACE_COMPUTED + (int)COMPUTED_MAX <= (int)PLACE_RAM, "these are different numbers");
+static_assert(PLACE_TEMP == 0xfff && (int)PLACE_COMPUTED + (int)COMPUTED_MAX <= (int)PLACE_GUEST,
+	      "these are different numbers");
 
 /*
  * What the kernel was told stays true until it is told otherwise, or changes it
@@ -44,6 +47,36 @@ fuse_ino_t ram_ino(const struct fs *fs)
 	return ((fuse_ino_t)PLACE_RAM << PLACE_SHIFT) + fs->ram_renewals;
 }
 
+fuse_ino_t vmcore_ino(void)
+{
+	return (fuse_ino_t)PLACE_VMCORE << PLACE_SHIFT;
+}
+
+fuse_ino_t guest_ino(unsigned i)
+{
+	return ((fuse_ino_t)PLACE_GUEST << PLACE_SHIFT) + i;
+}
+
+bool is_vmcore(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT == PLACE_VMCORE;
+}
+
+bool is_guest(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT == PLACE_GUEST;
+}
+
+bool is_node(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT < PLACE_COMPUTED;
+}
+
+unsigned guest_number(fuse_ino_t ino)
+{
+	return (unsigned)ino_offset(ino);
+}
+
 bool is_ram(fuse_ino_t ino)
 {
 	return ino >> PLACE_SHIFT == PLACE_RAM;
@@ -61,7 +94,7 @@ fuse_ino_t computed_ino(unsigned row, struct node dir)
 
 bool is_computed(fuse_ino_t ino)
 {
-	return ino >> PLACE_SHIFT >= PLACE_COMPUTED && ino >> PLACE_SHIFT < PLACE_RAM;
+	return ino >> PLACE_SHIFT >= PLACE_COMPUTED && ino >> PLACE_SHIFT < PLACE_GUEST;
 }
 
 unsigned ino_computed(fuse_ino_t ino)

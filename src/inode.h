@@ -17,14 +17,24 @@ fuse_ino_t ram_ino(const struct fs *fs);
 /* Of the computed file of row ROW that stands in the directory DIR. */
 fuse_ino_t computed_ino(unsigned row, struct node dir);
 
-/* What INO is the number of; if of none of these, of a node. */
+/* Of the core, and of file I of the guest's; I 0 is their directory. */
+fuse_ino_t vmcore_ino(void);
+fuse_ino_t guest_ino(unsigned i);
+
+/* What INO is the number of. */
 bool is_ram(fuse_ino_t ino);
 bool is_temp(fuse_ino_t ino);
 bool is_computed(fuse_ino_t ino);
+bool is_vmcore(fuse_ino_t ino);
+bool is_guest(fuse_ino_t ino);
+bool is_node(fuse_ino_t ino);
 
 /* The row of the computed file INO, and where the directory that it is in starts in the head. */
 unsigned ino_computed(fuse_ino_t ino);
 uint64_t ino_offset(fuse_ino_t ino);
+
+/* Which of the guest's files INO is the number of. */
+unsigned guest_number(fuse_ino_t ino);
 
 /* The temporary that INO is the number of. */
 uint64_t temp_id(fuse_ino_t ino);

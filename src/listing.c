@@ -4,12 +4,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "computed.h"
+#include "class.h"
 #include "inode.h"
 
-/* Offsets of directory entries: these, then children, computed files, temporaries. */
-enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_RAM, ENTRY_CHILDREN };
-static const uint64_t ENTRY_COMPUTED = UINT64_C(1) << 61;
+/* Offsets of directory entries: these, then what classes add, children, temporaries. */
+enum { ENTRY_SELF, ENTRY_PARENT, ENTRY_ADDED, ENTRY_CHILDREN = ENTRY_ADDED + CLASS_CHILDREN_MAX };
 static const uint64_t ENTRY_TEMPS = UINT64_C(1) << 62;
 
 struct listing {
@@ -101,11 +100,14 @@ static bool list_children(struct listing *l, struct node dir, uint64_t from)
 	return !l->err;
 }
 
-static bool list_computed(struct listing *l, struct node dir, unsigned i)
+static bool list_added(struct listing *l, fuse_ino_t dir, unsigned i)
 {
-	for (; computed_next(l->fs->mount.container, dir, &i); i++)
-		if (!list_entry(l, computed_row(i)->name, computed_ino(i, dir), S_IFREG,
-				ENTRY_COMPUTED + i + 1))
+	const char *name;
+	struct stat st;
+	fuse_ino_t ino;
+
+	for (; class_child(l->fs, dir, i, &name, &ino); i++)
+		if (!inode_stat(l->fs, ino, &st) && !list_entry(l, name, ino, st.st_mode, ENTRY_ADDED + i + 1))
 			return false;
 	return true;
 }
@@ -124,20 +126,15 @@ static void list_temps(struct listing *l, fuse_ino_t dir, uint64_t id)
 
 static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
 {
-	bool root = dir == FUSE_ROOT_ID;
-
 	if (at <= ENTRY_SELF && !list_entry(l, ".", dir, S_IFDIR, ENTRY_SELF + 1))
 		return;
 	if (at <= ENTRY_PARENT && !list_entry(l, "..", FUSE_ROOT_ID, S_IFDIR, ENTRY_PARENT + 1))
 		return;
-	if (at <= ENTRY_RAM && root && l->fs->mount.ram &&
-	    !list_entry(l, "ram", ram_ino(l->fs), S_IFREG, ENTRY_RAM + 1))
+	if (at < ENTRY_CHILDREN &&
+	    !list_added(l, dir, at < ENTRY_ADDED ? 0 : (unsigned)(at - ENTRY_ADDED)))
 		return;
-	if (at < ENTRY_COMPUTED &&
+	if (at < ENTRY_TEMPS && is_node(dir) &&
 	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
-		return;
-	if (at < ENTRY_TEMPS &&
-	    !list_computed(l, ino_node(dir), at < ENTRY_COMPUTED ? 0 : (unsigned)(at - ENTRY_COMPUTED)))
 		return;
 	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
 }

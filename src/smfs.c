@@ -268,12 +268,17 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 	fs->files.changed = field_changed;
 	fs->files.changed_ctx = fs;
 	temps_init(&fs->temps);
+	pthread_mutex_init(&fs->guest.lock, NULL);
+	pthread_mutex_init(&fs->vmcore.lock, NULL);
 	passthrough_init(&fs->passthrough, why_no_passthrough(o));
 }
 
 static void fs_destroy(struct fs *fs)
 {
 	passthrough_destroy(&fs->passthrough);
+	buffer_free(&fs->vmcore.head);
+	pthread_mutex_destroy(&fs->vmcore.lock);
+	pthread_mutex_destroy(&fs->guest.lock);
 	temps_destroy(&fs->temps);
 	files_destroy(&fs->files);
 	mount_destroy(&fs->mount);

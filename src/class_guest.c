@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* What the guest's Linux tells of itself: the directory guest, and its files, each made when it is opened. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "class.h"
+#include "guest.h"
+#include "inode.h"
+
+/* Number 0 is the directory; the others are files. */
+static const struct guest_file *file_of(fuse_ino_t ino)
+{
+	return &guest_files[guest_number(ino) - 1];
+}
+
+static struct guest_memory memory_of(struct fs *fs)
+{
+	struct guest_memory g;
+
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	g = guest_memory_of(fs->mount.container, fs->mount.ram);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	return g;
+}
+
+/* Which of WHICH, bits, there are. */
+static uint32_t present(struct fs *fs, uint32_t which)
+{
+	struct guest_names *n = &fs->guest;
+	struct guest_memory g = memory_of(fs);
+	uint32_t found;
+
+	pthread_mutex_lock(&n->lock);
+	if (which & ~n->known) {
+		n->present |= guest_files_present(&g, which & ~n->known);
+		n->known |= which;
+	}
+	found = n->present & which;
+	pthread_mutex_unlock(&n->lock);
+	return found;
+}
+
+static int stat_guest(struct fs *fs, fuse_ino_t ino, struct stat *st)
+{
+	unsigned number = guest_number(ino);
+
+	if (number == 0) {
+		st->st_mode = S_IFDIR | ((0777 & ~fs->umask) & 0555);
+		return 0;
+	}
+	if (!present(fs, UINT32_C(1) << (number - 1)))
+		return -ENOENT;
+	st->st_mode = class_mode(fs, file_of(ino)->secret ? SECRET : RO) & ~0222u;
+	return 0;
+}
+
+static bool guest_changes(struct fs *fs, fuse_ino_t ino)
+{
+	(void)fs;
+	(void)ino;
+	return false;
+}
+
+/* An open file's handle is its content. */
+static struct buffer *content(const struct fuse_file_info *fi)
+{
+	return (struct buffer *)(uintptr_t)fi->fh;
+}
+
+static int open_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	const struct guest_file *f = file_of(ino);
+	struct guest_memory g = memory_of(fs);
+	struct buffer *out;
+	struct error e = { 0 };
+	int err;
+
+	(void)req;
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
+		return -EACCES;
+	out = calloc(1, sizeof(*out));
+	if (!out)
+		return -ENOMEM;
+	err = guest_file_read(f, &g, out, &e);
+	if (err) {
+		char text[sizeof(e.text) + 64];
+
+		snprintf(text, sizeof(text), "/guest/%s: %s", f->name, e.text);
+		fs->mount.report(text);
+		buffer_free(out);
+		free(out);
+		/* Of what a guest has, nothing else is to be told apart here. */
+		return err == -ENOMEM || err == -ENOENT ? err : -EIO;
+	}
+	fi->fh = (uintptr_t)out;
+	fi->direct_io = 1;
+	return 0;
+}
+
+static void read_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t offset,
+		       const struct fuse_file_info *fi)
+{
+	const struct buffer *b = content(fi);
+	uint64_t left = offset < b->size ? b->size - offset : 0;
+
+	(void)fs;
+	(void)ino;
+	fuse_reply_buf(req, left ? (const char *)b->bytes + offset : NULL, size < left ? size : left);
+}
+
+static void release_guest(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
+{
+	(void)fs;
+	(void)ino;
+	buffer_free(content(fi));
+	free(content(fi));
+}
+
+/* Its size is 0, as far as anybody is told. */
+static int64_t seek_guest(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence)
+{
+	(void)fs;
+	(void)ino;
+	return class_seek_plain(0, offset, whence);
+}
+
+static bool child_guest(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name,
+			fuse_ino_t *ino)
+{
+	if (dir == FUSE_ROOT_ID) {
+		*name = "guest";
+		*ino = guest_ino(0);
+		return fs->mount.ram && i == 0;
+	}
+	if (dir != guest_ino(0) || !guest_files[i].name)
+		return false;
+	*name = guest_files[i].name;
+	*ino = guest_ino(i + 1);
+	return true;
+}
+
+const struct file_class class_guest = {
+	.stat = stat_guest,
+	.changes = guest_changes,
+	.open = open_guest,
+	.read = read_guest,
+	.write = class_refuse_write,
+	.truncate = class_refuse_truncate,
+	.flush = class_flush_nothing,
+	.release = release_guest,
+	.seek = seek_guest,
+	.child = child_guest,
+};
