@@ -90,7 +90,7 @@ static bool is_cached(struct vmcore_cache *cache, const struct vmcore *v)
 /* Writes to RAM that are not ours to see leave no page right. */
 static bool may_cache(struct fs *fs)
 {
-	return !fs->ram_direct && !fs->writeback && !fs->passthrough.backing;
+	return !fs->ram_direct && !fs->writeback && !passthrough_is_possible(&fs->passthrough);
 }
 
 static int open_vmcore(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -25,6 +25,16 @@ bool passthrough_open(const struct passthrough *p, struct fuse_file_info *fi)
 	return p->backing != 0;
 }
 
+bool passthrough_is_possible(struct passthrough *p)
+{
+	bool possible;
+
+	pthread_mutex_lock(&p->lock);
+	possible = p->decided ? p->backing != 0 : !p->why_not;
+	pthread_mutex_unlock(&p->lock);
+	return possible;
+}
+
 void passthrough_describe(const struct passthrough *p, char *text, size_t size)
 {
 	if (p->backing)

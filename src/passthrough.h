@@ -39,6 +39,9 @@ bool passthrough_decide(struct passthrough *p, fuse_req_t req, struct snapshot *
 /* Whether RAM is served so: the answer to an open is to say so in FI. */
 bool passthrough_open(const struct passthrough *p, struct fuse_file_info *fi);
 
+/* Whether RAM is served so, or may be once that is decided. */
+bool passthrough_is_possible(struct passthrough *p);
+
 /* What was decided, and why, as a line for a person. */
 void passthrough_describe(const struct passthrough *p, char *text, size_t size);
 
