@@ -37,8 +37,8 @@ int guest_file_read(const struct guest_file *f, const struct guest_memory *g, st
 		    struct error *e);
 
 /*
- * Those of the files WHICH (bit I: number I) that the kernel in G has, likewise: all that are not
- * known to be missing.
+ * Those of the files WHICH (bit I: number I) that the kernel in G has, likewise; what is
+ * damaged is there.
  */
 uint32_t guest_files_present(const struct guest_memory *g, uint32_t which);
 

@@ -62,7 +62,8 @@ static int make_core(struct fs *fs, struct vmcore *v, struct error *e)
 
 	size_now(fs, &g);
 	err = guest_kernel_find(&k, &g, e);
-	if (err && err != -ENOENT)
+	/* Without it there are the registers and memory as it is, what of it can be read. */
+	if (err == -ENOMEM)
 		return err;
 	pthread_rwlock_rdlock(&fs->mount.lock);
 	err = vmcore_make(v, fs->mount.container, &g, err ? NULL : &k, e);

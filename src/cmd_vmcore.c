@@ -73,7 +73,8 @@ static int make_core(struct snapshot *s, struct vmcore *v, struct error *e)
 	struct guest_kernel k;
 	int err = guest_kernel_find(&k, &memory, e);
 
-	if (err && err != -ENOENT)
+	/* Without it there are the registers and memory as it is, what of it can be read. */
+	if (err == -ENOMEM)
 		return err;
 	err = vmcore_make(v, c, &memory, err ? NULL : &k, e);
 	guest_kernel_free(&k);

@@ -125,6 +125,19 @@ def compare_computed(full, umask):
         differ(full + " middle", content[3:9], os.pread(f.fileno(), 6, 3))
 
 
+def compare_core(full, snap, umask):
+    """The core: a head, and RAM as it is."""
+    size, mem = os.stat(full).st_size, snap.model["mem_size"]
+    compare_stat(full, size, 0o444 & ~umask)
+    differ(full + " has a head in units of 64 KiB", 0, (size - mem) % 65536)
+    with open(full, "rb", buffering=0) as f:
+        differ(full + " begins as an ELF core of 64 bits", b"\x7fELF\2\1\1", os.pread(f.fileno(), 7, 0))
+        if snap.ram is not None:
+            # From within the head, too.
+            differ(full + " ends with RAM", snap.ram, os.pread(f.fileno(), mem + 100, size - mem - 100)[100:]
+                   if mem < 1 << 28 else snap.ram)
+
+
 def compare_pages(full, snap):
     """RAM of a diff without its base: the pages that it lists, and EIO."""
     pages, mem = dict(snap.pages), snap.model["mem_size"]
@@ -152,7 +165,9 @@ def compare_mount(snap, root, read_only=(), umask=0o077, states=None):
     want = files(document, states)
     ram = ["ram"] if snap.has_ram else []
     made = computed(want)
-    compare_listing(root, directories(document, states), [*want, *ram, *made])
+    # No guest of the tests' is a Linux, so nothing is in /guest.
+    guest, core = (["guest"], ["vmcore"]) if ram else ([], [])
+    compare_listing(root, [*directories(document, states), *guest], [*want, *ram, *made, *core])
     for path in made:
         compare_computed(os.path.join(root, path), umask)
     for path, content in want.items():
@@ -169,6 +184,7 @@ def compare_mount(snap, root, read_only=(), umask=0o077, states=None):
             compare_pages(full, snap)
         else:
             compare_content(full, snap.ram)
+        compare_core(os.path.join(root, "vmcore"), snap, umask)
     return len(want) + len(ram)
 
 
