@@ -185,7 +185,7 @@ def compare_mount(snap, root, read_only=(), umask=0o077, states=None):
         else:
             compare_content(full, snap.ram)
         compare_core(os.path.join(root, "vmcore"), snap, umask)
-    return len(want) + len(ram)
+    return len(want) + len(made) + len(ram) + len(core)
 
 
 # ---- commands -----------------------------------------------------------------
