@@ -15,7 +15,8 @@
  *   save-ram                    save what was poked, and edits that are held
  *   get NODE                    "ok HEX", what its file shows
  *   way                         "ok TEXT", how the last save went
- *   fds                         "ok COUNT", open descriptors
+ *   fds                         "ok COUNT", open descriptors, without one that locks the
+ *                               snapshot beside the one that it is written by
  *   close
  *   mark TEXT                   a system call that a trace shows: access(2) of
  *                               "/mark/TEXT"
@@ -314,14 +315,35 @@ static void do_poke(const char *offset, const char *hex)
 	answer(ram_write(mount.ram, bytes, n, strtoull(offset, NULL, 0)), "");
 }
 
+static bool is_open_to(int fd, int access)
+{
+	return (fcntl(fd, F_GETFL) & O_ACCMODE) == access;
+}
+
+/* Whether FD only locks a file that is open for writing as well, as it is after the first edit. */
+static bool is_lock(int fd)
+{
+	struct stat st, other;
+	int i;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !is_open_to(fd, O_RDONLY))
+		return false;
+	for (i = 0; i < 16; i++)
+		if (i != fd && fstat(i, &other) == 0 && other.st_dev == st.st_dev &&
+		    other.st_ino == st.st_ino && is_open_to(i, O_RDWR))
+			return true;
+	return false;
+}
+
 static void do_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
 	char text[24];
 	int count = -4; /* ".", ".." and this one's own; a trace has one, too, or there is none */
 
-	while (dir && readdir(dir))
-		count++;
+	while (dir && (entry = readdir(dir)))
+		count += entry->d_name[0] == '.' || !is_lock(atoi(entry->d_name));
 	closedir(dir);
 	snprintf(text, sizeof(text), "%d", count + !trace_file);
 	answer(0, text);

@@ -78,6 +78,7 @@ ERRORS = {
     "lseek": "EIO EINVAL",
     "fstat": "EIO",
     "fstatfs": "EIO",
+    "faccessat2": "EIO",
     "newfstatat": "EIO",
     "statx": "EIO",
     "faccessat2": "EIO",
