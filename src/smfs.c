@@ -73,6 +73,7 @@ enum { LOOP_NO_THREAD = -1 };
 static bool to_syslog;      /* standard error is not there any more */
 static bool serving;        /* libfuse's messages are to be reported */
 static char fuse_said[256]; /* before: its first line, for a message of ours */
+static pid_t main_process;
 
 static void report(const char *text)
 {
@@ -91,7 +92,8 @@ static void on_fuse_message(enum fuse_log_level level, const char *fmt, va_list 
 	size_t used = strlen(fuse_said);
 	char text[256];
 
-	if (level > FUSE_LOG_WARNING) {
+	/* What a child of libfuse's says would be lost with it. */
+	if (level > FUSE_LOG_WARNING || getpid() != main_process) {
 		vfprintf(stderr, fmt, ap);
 	} else if (serving) {
 		vsnprintf(text, sizeof(text), fmt, ap);
@@ -109,6 +111,19 @@ static const char *why_fuse_failed(const char *otherwise)
 		return "out of memory";
 	fuse_said[strcspn(fuse_said, "\n")] = 0;
 	return fuse_said[0] ? fuse_said : otherwise;
+}
+
+/* Why there is no mount: WHO, a program that was to make it, said it, or libfuse did. */
+static void report_no_mount(const char *mountpoint, const char *who)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text), "cannot mount on %s: %s%s", mountpoint,
+		 who[0] && errno != ENOMEM ? who : why_fuse_failed("libfuse does not say why"),
+		 strstr(who, strerror(EPERM))
+			 ? "; in a container, it has to be given CAP_SYS_ADMIN and /dev/fuse"
+			 : "");
+	report(text);
 }
 
 static int check_mountpoint(const char *path, struct error *e)
@@ -378,22 +393,26 @@ static int serve(struct fs *fs)
 /* Mount FS on MOUNTPOINT, an absolute path, and serve it until its end.  Returns the exit status. */
 static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 {
-	char text[PATH_MAX + 512];
-	int err, status = 1;
+	char text[PATH_MAX + 512], said[512];
+	int err, captured, code, status = 1;
 
 	if (fuse_set_signal_handlers(fs->session) != 0) {
 		report("cannot set signal handlers");
 		return 1;
 	}
+	captured = standard_capture();
 	errno = 0;
+	err = fuse_session_mount(fs->session, mountpoint);
+	code = errno;
+	standard_release(captured, said, sizeof(said));
+	errno = code;
 	/* Where libfuse has no memory to mount, it may take an error's 0 for its descriptor. */
-	if (fuse_session_mount(fs->session, mountpoint) != 0 ||
-	    fuse_session_fd(fs->session) <= STDERR_FILENO) {
-		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
-			 why_fuse_failed("see dmesg"));
-		report(text);
+	if (err || fuse_session_fd(fs->session) <= STDERR_FILENO) {
+		report_no_mount(o->mountpoint, said);
 		goto out;
 	}
+	if (said[0])
+		report(said);
 	err = serve_first(fs);
 	if (err) {
 		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
@@ -431,6 +450,8 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 		report(e.text);
 		return 1;
 	}
+	if (o->allow_other && !o->umask_text && !o->uid_text && !o->gid_text)
+		report("allow_other without umask=: the files' modes shut others out all the same; umask=022 lets them read");
 	fs_init(&fs, o, snapshot);
 	/* The daemon leaves the folder that a relative path is relative to. */
 	mountpoint = realpath(o->mountpoint, NULL);
@@ -485,6 +506,7 @@ int main(int argc, char **argv)
 	openlog("smfs", LOG_PID, LOG_DAEMON);
 	guard_install();
 	fuse_set_log_func(on_fuse_message);
+	main_process = getpid();
 	errno = 0;
 	if (options_parse(&o, &args, &e)) {
 		report(why_fuse_failed(e.text));

@@ -3,6 +3,8 @@
 #ifndef SMFS_STANDARD_H
 #define SMFS_STANDARD_H
 
+#include <stddef.h>
+
 #include "error.h"
 
 /*
@@ -18,5 +20,17 @@ int standard_open(struct error *e);
  * negative errno if any of it could not be.
  */
 int standard_flush(struct error *e);
+
+/*
+ * Take what is printed to standard error, by programs that are run meanwhile too, until
+ * standard_release.  A descriptor for that, or a negative errno; then nothing is taken.
+ */
+int standard_capture(void);
+
+/*
+ * Standard error is what it was before CAPTURED = standard_capture(), which may have failed.
+ * What came is in TEXT of SIZE bytes, lines with "; " between them.
+ */
+void standard_release(int captured, char *text, size_t size);
 
 #endif

@@ -242,4 +242,40 @@ umount "$mnt"
 is_child=
 daemon_ended
 
+# ---- one line, from whoever knows why there is no mount -----------------------
+
+program=smfs
+chmod 0711 "$tmp"
+sample "$memory/snap"
+chown nobody "$memory" "$memory/snap" "$mnt"
+as_nobody=(setpriv --reuid=nobody --clear-groups)
+sed '/^user_allow_other/d' /etc/fuse.conf >"$tmp/fuse.conf"
+chmod 644 "$tmp/fuse.conf"
+mount --bind "$tmp/fuse.conf" /etc/fuse.conf
+expect_status 1 "${as_nobody[@]}" "$SMFS" -o allow_other,umask=022 "$memory/snap" "$mnt"
+one_line "cannot mount on $mnt: fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf"
+expect_status 1 setpriv --bounding-set=-sys_admin "$SMFS" "$memory/snap" "$mnt"
+one_line "cannot mount on $mnt: .*$(strerror EPERM); in a container, it has to be given CAP_SYS_ADMIN"
+mount --bind /dev/null "$(readlink -f "$(command -v fusermount3)")"
+expect_status 1 "${as_nobody[@]}" "$SMFS" "$memory/snap" "$mnt"
+one_line "cannot mount on $mnt: .*fusermount3.*$(strerror EACCES)"
+umount "$(readlink -f "$(command -v fusermount3)")"
+
+# ---- allow_other, and nobody let in -------------------------------------------
+
+chown root "$mnt"
+for options in allow_other allow_other,umask=022 allow_other,uid=65534; do
+	"$SMFS" -o $options "$memory/snap" "$mnt" 2>"$tmp/err"
+	daemon=$(pgrep -f -- " $mnt\$")
+	is_child=
+	if [ $options = allow_other ]; then
+		one_line "allow_other without umask=.*umask=022"
+		expect_errno EACCES "${as_nobody[@]}" cat "$mnt/num_cpus"
+	else
+		same "what it says" "" "$(cat "$tmp/err")"
+		works "${as_nobody[@]}" cat "$mnt/num_cpus"
+	fi
+	unmount
+done
+
 finish 40
