@@ -34,6 +34,22 @@ void beside_close(struct beside *b)
 	close(b->folder);
 }
 
+int beside_check_writable(const char *path, struct error *e)
+{
+	struct beside b;
+	int code, err = beside_open(path, &b, e);
+
+	if (err)
+		return err;
+	code = faccessat(b.folder, ".", W_OK | X_OK, AT_EACCESS) < 0 ? errno : 0;
+	beside_close(&b);
+	if (!code)
+		return 0;
+	return error_set(e, code,
+			 "no file can be made beside it, which a save has to: its folder: %s; use -o ro, scratch or output=FILE in another folder",
+			 strerror(code));
+}
+
 int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 1],
 		struct error *e)
 {

@@ -17,6 +17,9 @@ struct beside {
 int beside_open(const char *path, struct beside *b, struct error *e);
 void beside_close(struct beside *b);
 
+/* Whether files can be made beside PATH, without making one: 0 or a negative errno. */
+int beside_check_writable(const char *path, struct error *e);
+
 /* The snapshot's name with SUFFIX in OUT: 0 or -ENAMETOOLONG. */
 int beside_name(const struct beside *b, const char *suffix, char out[NAME_MAX + 1],
 		struct error *e);

@@ -94,7 +94,9 @@ static int resolve_output(struct snapshot *s, const char *output,
 	}
 	if (!s->target)
 		return error_set(e, errno, "output %s: %s", output, strerror(errno));
-	err = lock_target(s, tell, e);
+	err = beside_check_writable(s->target, e);
+	if (!err)
+		err = lock_target(s, tell, e);
 	return err ? error_prefix(e, -err, "output %s", output) : 0;
 }
 
@@ -289,6 +291,8 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 
 	if (options->access == SNAPSHOT_EDIT && !options->output) {
 		err = check_writable(s->path, e);
+		if (!err)
+			err = beside_check_writable(s->path, e);
 		if (err)
 			return err;
 	}

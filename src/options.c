@@ -33,6 +33,7 @@ static const struct fuse_opt table[] = {
 	OPT("save=sync", sync_at_end),
 	OPT("writeback", writeback),
 	OPT("output=%s", output),
+	OPT("log=%s", log),
 	OPT("base=%s", base),
 	FUSE_OPT_KEY("ram=", KEY_RAM), /* two options, by what is given */
 	OPT("ram_limit=%s", ram_limit_text),
@@ -224,6 +225,7 @@ void options_free(struct options *o)
 	free(o->snapshot);
 	free(o->mountpoint);
 	free(o->output);
+	free(o->log);
 	free(o->ram_file);
 	free(o->base);
 	free(o->ram_offset_text);

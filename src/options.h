@@ -31,6 +31,7 @@ struct options {
 	int sync_at_end;  /* save=sync */
 	char *output;
 	char *ram_file;
+	char *log;
 	char *base;
 	char *ram_offset_text;
 	char *ram_limit_text;

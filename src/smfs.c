@@ -42,6 +42,7 @@ static const char help[] =
 	"  -o ram_limit=SIZE     of what is written to /ram; default half of memory\n"
 	"  -o ram_offset=N       RAM is at byte N\n"
 	"  -o container_offset=N the container is at byte N\n"
+	"  -o log=FILE           append what the daemon has to say to FILE, not only to syslog\n"
 	"  -o uid=N,gid=N        who owns the files; default: who mounts\n"
 	"  -o umask=M            octal bits to take from the files' modes; default 077\n"
 	"and the mount options of every FUSE file system, such as allow_other.\n"
@@ -71,15 +72,33 @@ enum { MOST_TRIES = 1000 };
 enum { LOOP_NO_THREAD = -1 };
 
 static bool to_syslog;      /* standard error is not there any more */
+static int log_fd = -1;     /* of log=FILE */
 static bool serving;        /* libfuse's messages are to be reported */
 static char fuse_said[256]; /* before: its first line, for a message of ours */
 static pid_t main_process;
+
+/* A line of the log, in one piece: others may append to it as well. */
+static void append_to_log(const char *text)
+{
+	char when[32], line[2048 + 64];
+	time_t now = time(NULL);
+	struct tm tm;
+	int n;
+
+	localtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%FT%T%z", &tm);
+	n = snprintf(line, sizeof(line), "%s smfs[%ld]: %s\n", when, (long)getpid(), text);
+	if (write(log_fd, line, (size_t)n) < 0)
+		syslog(LOG_ERR, "the log cannot be written: %s", strerror(errno));
+}
 
 static void report(const char *text)
 {
 	char shown[2048];
 
 	printable(text, shown, sizeof(shown));
+	if (log_fd >= 0)
+		append_to_log(shown);
 	if (to_syslog)
 		syslog(LOG_ERR, "%s", shown);
 	else
@@ -209,6 +228,8 @@ static int check_files_outside(const struct options *o, struct error *e)
 		err = check_outside("ram ", o->ram_file, o->mountpoint, e);
 	if (!err)
 		err = check_outside("base ", o->base, o->mountpoint, e);
+	if (!err)
+		err = check_outside("log ", o->log, o->mountpoint, e);
 	return err;
 }
 
@@ -239,6 +260,33 @@ static int open_snapshot(const struct options *o, struct snapshot **out, struct 
 	};
 
 	return snapshot_open(o->snapshot, &options, out, e);
+}
+
+/* Whether A and B, of which B may be null, are one file. */
+static bool is_same_file(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* Open log=FILE, which must be none of the files that S is read from or saved to. */
+static int open_log(const struct options *o, const struct snapshot *s, struct error *e)
+{
+	int fd;
+
+	if (!o->log)
+		return 0;
+	if (snapshot_is_file(s, o->log) || is_same_file(o->log, o->output) ||
+	    is_same_file(o->log, o->base))
+		return error_set(e, EINVAL, "log %s: is a file that the mount is of, not a log; take another",
+				 o->log);
+	fd = open(o->log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
+	if (fd < 0)
+		return error_set(e, errno, "log %s: %s", o->log, strerror(errno));
+	log_fd = fd;
+	return 0;
 }
 
 static uint64_t half_of_memory(void)
@@ -446,8 +494,10 @@ static int mount_snapshot(const struct options *o, struct fuse_args *args)
 	int status = 1;
 
 	if (check_mountpoint(o->mountpoint, &e) || check_files_outside(o, &e) ||
-	    check_device(&e) || prepare_to_cancel(&e) || open_snapshot(o, &snapshot, &e)) {
+	    check_device(&e) || prepare_to_cancel(&e) || open_snapshot(o, &snapshot, &e) ||
+	    open_log(o, snapshot, &e)) {
 		report(e.text);
+		snapshot_close(snapshot);
 		return 1;
 	}
 	if (o->allow_other && !o->umask_text && !o->uid_text && !o->gid_text)

@@ -16,6 +16,18 @@ fresh() {
 }
 beside() { same "files beside the snapshot" "$1" "$(cd "$tmp/case" && echo *)"; }
 ram_written() { dd if="$1" bs=1 skip="$2" count=7 status=none; }
+# change OFFSET: one bit of a byte, and the times as they were.
+change() {
+	"$python" - "$snap" "$1" <<'PY'
+import os, sys
+path, offset = sys.argv[1], int(sys.argv[2])
+was = os.stat(path)
+with open(path, "r+b", buffering=0) as f:
+    byte = os.pread(f.fileno(), 1, offset)[0]
+    os.pwrite(f.fileno(), bytes([byte ^ 1]), offset)
+os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+PY
+}
 write_ram() { printf written | dd of="$mnt/ram" bs=1 seek="$1" conv=notrunc status=none; }
 
 say "# ro"
@@ -310,6 +322,41 @@ PY
 	beside snap
 done
 
+say "# log="
+fresh
+mount_snap -o log="$tmp/case/log" "$snap"
+same "its mode" 600 "$(stat -c %a "$tmp/case/log")"
+works put 9 "$mnt/num_cpus"
+same "what is in it" "" "$(cat "$tmp/case/log")"
+works change 0
+expect_errno ESTALE put 10 "$mnt/num_cpus"
+same "lines" 1 "$(wc -l <"$tmp/case/log")"
+matches "the line" "^20[0-9-]*T[0-9:]*[+-][0-9]* smfs\[$daemon\]: $snap: another program changed the snapshot$" \
+	"$(cat "$tmp/case/log")"
+works change 0
+unmount
+# It is appended to, and found where the program was started.
+cd "$tmp/case"
+mount_fg -o log=log,save=sync "$snap"
+works put 11 "$mnt/num_cpus"
+works change 0
+expect_errno ESTALE sync "$mnt"
+works change 0
+cd "$tmp"
+unmount
+same "lines" 2 "$(wc -l <"$tmp/case/log")"
+matches "standard error" "^smfs: $snap: another program changed" "$(cat "$tmp/daemon.err")"
+ln -s snap "$tmp/case/link"
+before=$(sum "$snap")
+for log in "$snap" "$tmp/case/link" "$tmp/case/none/log" "$tmp/case" "$mnt/log"; do
+	expect_status 1 "$SMFS" -o log="$log" "$snap" "$mnt"
+	one_line "log $log: "
+done
+cp "$snap" "$tmp/case/out"
+expect_status 1 "$SMFS" -o "log=$tmp/case/out,output=$tmp/case/out" "$snap" "$mnt"
+one_line "log $tmp/case/out: "
+same "the snapshot" "$before" "$(sum "$snap")"
+
 say "# max_read="
 fresh
 for size in 0 1 4096 65536 131072 1048576; do
@@ -458,18 +505,6 @@ for options in rw replace save=sync "output=$tmp/case/out"; do
 done
 
 say "# a snapshot that another program changed"
-# change OFFSET: one bit of a byte, and the times as they were.
-change() {
-	"$python" - "$snap" "$1" <<'PY'
-import os, sys
-path, offset = sys.argv[1], int(sys.argv[2])
-was = os.stat(path)
-with open(path, "r+b", buffering=0) as f:
-    byte = os.pread(f.fileno(), 1, offset)[0]
-    os.pwrite(f.fileno(), bytes([byte ^ 1]), offset)
-os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
-PY
-}
 for options in rw replace save=sync "output=$tmp/case/out"; do
 	for from in start end; do
 		fresh

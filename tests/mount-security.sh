@@ -235,7 +235,7 @@ unmount
 cp "$snap" "$tmp/nobody.snap"
 chmod 755 "$tmp"
 chown nobody "$tmp/nobody.snap" "$mnt"
-setpriv --reuid=nobody --clear-groups "$SMFS" "$tmp/nobody.snap" "$mnt"
+setpriv --reuid=nobody --clear-groups "$SMFS" -o ro "$tmp/nobody.snap" "$mnt"
 daemon=$(pgrep -f -- " $mnt\$")
 same "the owner of its memory" 0 "$(stat -c %u "/proc/$daemon/mem")"
 umount "$mnt"
@@ -260,6 +260,24 @@ mount --bind /dev/null "$(readlink -f "$(command -v fusermount3)")"
 expect_status 1 "${as_nobody[@]}" "$SMFS" "$memory/snap" "$mnt"
 one_line "cannot mount on $mnt: .*fusermount3.*$(strerror EACCES)"
 umount "$(readlink -f "$(command -v fusermount3)")"
+
+# ---- a folder in which no file can be made ------------------------------------
+
+chown root "$memory"
+chmod 755 "$memory"
+chmod 777 "$tmp"
+for options in rw save=sync save_ram "output=$memory/out"; do
+	expect_status 1 "${as_nobody[@]}" "$SMFS" -o "$options" "$memory/snap" "$mnt"
+	one_line "no file can be made beside it, .*$(strerror EACCES); use -o ro, scratch or output="
+done
+for options in ro scratch "output=$tmp/out"; do
+	"${as_nobody[@]}" "$SMFS" -o "$options" "$memory/snap" "$mnt"
+	daemon=$(pgrep -f -- " $mnt\$")
+	is_child=
+	unmount
+	checks=$((checks + 1))
+done
+chmod 711 "$tmp"
 
 # ---- allow_other, and nobody let in -------------------------------------------
 
