@@ -201,6 +201,7 @@ static int set_up_diff(struct snapshot *s, const struct snapshot_options *option
 	struct ram_source *source;
 	struct page_list *list;
 	struct diff_base base;
+	bool has_base;
 	int err;
 
 	s->parts = (struct parts){
@@ -215,6 +216,7 @@ static int set_up_diff(struct snapshot *s, const struct snapshot_options *option
 		return 0;
 	}
 	err = open_base(s, options, &base, e);
+	has_base = base.fd >= 0;
 	if (!err)
 		err = source_open_diff(&base, list, mem_size, &source, e);
 	if (err) {
@@ -222,7 +224,14 @@ static int set_up_diff(struct snapshot *s, const struct snapshot_options *option
 		page_list_close(list);
 		return err;
 	}
-	return ram_open_over(source, mem_size, &s->ram, e);
+	err = ram_open_over(source, mem_size, &s->ram, e);
+	if (err != -ENOMEM || has_base)
+		return err;
+	/* No base is as large as this one claims to be: what there is else can be looked at. */
+	if (options->tell && options->base_use != BASE_UNUSED)
+		options->tell(e->text);
+	*e = (struct error){ 0 };
+	return 0;
 }
 
 /* Find and map RAM, in RAM_LEN bytes of its file, and with that, know the parts. */

@@ -44,8 +44,8 @@ const struct command cmd_guest = {
 	.least = 2,
 	.most = 2,
 	.summary = "print what the guest's Linux tells of itself",
-	.help = "WHAT is a file of the mount's folder guest: vmcoreinfo, banner, release, cmdline,\n"
-		"kaslr, dmesg, kallsyms, tasks.  cmdline and dmesg may hold the token.\n",
+	.help = "WHAT is a file of the mount's folder guest: vmcoreinfo, banner, release,\n"
+		"cmdline, kaslr, dmesg, kallsyms, tasks.  cmdline and dmesg may hold the token.\n",
 	.options = options,
 	.base_use = BASE_WANTED,
 	.run = guest,

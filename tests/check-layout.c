@@ -54,6 +54,7 @@ START_TEST(by_magic)
 {
 	check_is("kvm", "SMSNAP07", 8, false);
 	check_is("kvm", "SMSNAP07and more", 16, false);
+	check_is("kvm-diff", "SMSNAP7D", 8, false);
 	check_is("hvf", "SMSNAP\x0a\0", 8, false);
 	check_is("bare", "\1\0\0\0\x20\0\0\0\0", 9, false);
 	check_is("bare", "SMSNA", 5, false);
@@ -71,24 +72,32 @@ END_TEST
 
 START_TEST(by_number)
 {
-	static const char *const names[] = { "kvm", "hvf", "bare" };
+	static const struct layout expected[] = {
+		{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset,
+		  .is_base = true, .ram_multiple = 4096, .ram_step = 4096 },
+		{ .name = "kvm-diff", .head = &format_kvm_diff, .is_diff = true },
+		{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
+		  .ram_multiple = 4096, .ram_step = 16384 },
+		/* Only a bare file does not say itself where its RAM is. */
+		{ .name = "bare", .head = &format_bare, .find_ram = region_at_end,
+		  .offsets_given = true, .ram_multiple = 1, .ram_step = 4096 },
+	};
 	unsigned i;
 
-	for (i = 0; i < 3; i++) {
-		const struct layout *l = layout_number(i);
+	for (i = 0; i < 4; i++) {
+		const struct layout *l = layout_number(i), *want = &expected[i];
 
-		ck_assert_str_eq(l->name, names[i]);
-		ck_assert_ptr_eq(layout_named(names[i]), l);
-		/* Only a bare file does not say itself where its RAM is. */
-		ck_assert_int_eq(l->offsets_given, i == 2);
-		ck_assert_ptr_eq(l->find_ram, i == 2 ? region_at_end : region_at_ram_offset);
-		ck_assert_uint_eq(l->ram_multiple, i == 2 ? 1 : 4096);
-		ck_assert_uint_eq(l->ram_step, i == 1 ? 16384 : 4096);
+		ck_assert_str_eq(l->name, want->name);
+		ck_assert_ptr_eq(layout_named(want->name), l);
+		ck_assert_ptr_eq(l->head, want->head);
+		ck_assert_ptr_eq(l->find_ram, want->find_ram);
+		ck_assert_int_eq(l->is_diff, want->is_diff);
+		ck_assert_int_eq(l->is_base, want->is_base);
+		ck_assert_int_eq(l->offsets_given, want->offsets_given);
+		ck_assert_uint_eq(l->ram_multiple, want->ram_multiple);
+		ck_assert_uint_eq(l->ram_step, want->ram_step);
 	}
-	ck_assert_ptr_eq(layout_number(0)->head, &format_kvm);
-	ck_assert_ptr_eq(layout_number(1)->head, &format_hvf);
-	ck_assert_ptr_eq(layout_number(2)->head, &format_bare);
-	ck_assert_ptr_null(layout_number(3));
+	ck_assert_ptr_null(layout_number(4));
 	ck_assert_ptr_null(layout_number(UINT32_MAX));
 }
 END_TEST
@@ -107,8 +116,6 @@ START_TEST(neighbours)
 		      "is an ordinary snapshot of the newer format SMSNAP99, only SMSNAP07 is read here; a newer smfs may read it");
 	check_refused("SMSNAP4D", 8, EINVAL,
 		      "is a differential snapshot of the older format SMSNAP4D, only SMSNAP7D is read here; it has to be baked again");
-	check_refused("SMSNAP7D", 8, EINVAL,
-		      "is a differential snapshot (kvm-diff), which is not read yet; mount the one that it differs from");
 	check_refused("SMSNAP8D", 8, EINVAL,
 		      "is a differential snapshot of the newer format SMSNAP8D, only SMSNAP7D is read here; a newer smfs may read it");
 	check_refused("SMSNAP\x09\0", 8, EINVAL,

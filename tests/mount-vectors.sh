@@ -48,7 +48,9 @@ for vector in kvm-*.snap diff-*.snap nobase-*.snap hvf-*.snap bare-*.bin share-*
 	n=$(reader json "$snap" "$tmp/decoded" --decode)
 	decoded=$((decoded + n))
 	"$SMSNAP" build "$tmp/decoded" -o "$tmp/again" "${with_ram[@]}" || fail "smsnap build decoded $name: exit status $?"
-	"$SMSNAP" dump "$tmp/again" | cmp - "$tmp/json" || fail "$name: what blobs hold changes what is built"
+	# How many pages a list has, the one that is built says itself.
+	"$SMSNAP" dump "$tmp/again" | grep -v changed_pages | cmp - <(grep -v changed_pages "$tmp/json") ||
+		fail "$name: what blobs hold changes what is built"
 	rm "$tmp/again"
 
 	"$SMSNAP" build "$tmp/json" -o "$tmp/again" "${with_ram[@]}" ||
