@@ -3,7 +3,7 @@
 
 _smfs()
 {
-	local options='ro scratch output= save=sync replace nolock log= save_ram ram= ram=direct
+	local options='ro scratch output= save=sync replace nolock log= save_ram base= ram= ram=direct
 		writeback ram_limit= ram_offset=
 		container_offset= uid= gid= umask= allow_other allow_root auto_unmount
 		fsname= noatime nodev noexec nosuid'
@@ -18,7 +18,7 @@ _smfs()
 	if [[ $previous == -o && ${word##*,} == *=* ]]; then
 		# A value.  Readline replaces what follows the "=".
 		case ${word##*,} in
-		output=* | ram=* | log=*)
+		output=* | base=* | ram=* | log=*)
 			compopt -o filenames
 			mapfile -t COMPREPLY < <(compgen -f -- "${word##*=}")
 			;;
