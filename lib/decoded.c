@@ -76,14 +76,16 @@ uint64_t decoded_member(const struct decoded *d, unsigned place, uint64_t at)
 	const struct place *p = &d->schema->place[place];
 	const struct place *parent = &d->schema->place[p->parent];
 	uint8_t tag = parent->row->kind == VARIANT ? d->bytes[at] : 0;
-	unsigned i;
+	unsigned i = place;
 
 	if (is_view(p->row))
 		return at;
-	if (parent->row->kind == STRUCT)
-		return at + p->row->at;
-	at += parent->row->kind == VARIANT;
-	for (i = parent->first_child; i < place; i++)
+	if (p->row->at_end)
+		return d->size - p->row->size;
+	while (i > parent->first_child && !d->schema->place[i].at_known)
+		i--;
+	at += parent->row->kind == VARIANT ? 1 : d->schema->place[i].at;
+	for (; i < place; i++)
 		if (place_includes(parent, tag, &d->schema->place[i]))
 			at = decoded_end(d, i, at);
 	return at;

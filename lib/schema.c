@@ -152,6 +152,23 @@ static void set_bounds(struct schema *s, struct place *p)
 	}
 }
 
+/* Where P's children start, whose sizes are known. */
+static void set_offsets(struct schema *s, const struct place *p)
+{
+	bool known = true;
+	uint32_t at = 0;
+	unsigned i;
+
+	for (i = p->first_child; i < (unsigned)p->first_child + p->children; i++) {
+		struct place *child = &s->place[i];
+
+		child->at_known = known;
+		child->at = p->row->kind == STRUCT ? child->row->at : at;
+		at += child->min_size;
+		known &= child->fixed_size;
+	}
+}
+
 /* The runs of P's children, whose sizes and checks are known. */
 static void set_runs(struct schema *s, const struct place *p)
 {
@@ -187,9 +204,12 @@ int schema_init(struct schema *s, const struct field *root)
 	}
 	while (i-- > 0) /* children come after their parents */
 		set_bounds(s, &s->place[i]);
-	for (i = 0; i < s->count; i++)
+	for (i = 0; i < s->count; i++) {
 		if (s->place[i].row->kind == RECORD || s->place[i].row->kind == VARIANT)
 			set_runs(s, &s->place[i]);
+		if (s->place[i].row->kind == RECORD || s->place[i].row->kind == STRUCT)
+			set_offsets(s, &s->place[i]);
+	}
 	return 0;
 }
 

@@ -27,6 +27,8 @@ struct place {
 	int16_t tag;       /* in a VARIANT: the choice it belongs to; -1: to all */
 	uint32_t min_size; /* the least bytes that a node here can take */
 	bool fixed_size;   /* every node here takes min_size bytes */
+	bool at_known;     /* in a RECORD or STRUCT: every node here starts so many bytes ... */
+	uint32_t at;       /* ... after it */
 	bool checked;      /* not every byte that fits is valid, or they have to be looked at */
 	uint16_t run;      /* from here on, so many siblings of one tag are of fixed
 	                      size and not checked, ... */
