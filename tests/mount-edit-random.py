@@ -121,7 +121,9 @@ def edit_state(rng, root, model, path):
     if isinstance(field.value, bytes):
         new = edit_fixed(rng, full, field.value)
     else:
-        rewrite(rng, full, state_forms(rng, path, new))
+        pieces = state_forms(rng, path, new)
+        # A piece of a version is another one, with which the file may be gone.
+        rewrite(rng, full, [b"".join(pieces)] if field.path == "version" else pieces)
     set_state(model, blob, field, new)
     return "%s: %.60r -> %.60r" % (path, field.value, new)
 
