@@ -34,6 +34,7 @@ bool computed_lookup(const struct container *c, struct node dir, const char *nam
 
 /* The makers, in files of their own. */
 int computed_ring(struct snapshot *s, const char *folder, struct buffer *out);
+int computed_check(struct snapshot *s, const char *folder, struct buffer *out);
 int computed_health(struct snapshot *s, const char *folder, struct buffer *out);
 
 #endif

@@ -29,4 +29,7 @@ struct findings {
 void finding_tell(const struct findings *to, enum level level, const char *path, const char *right,
 		  const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* What CTX, a struct buffer, gets of a finding: a line. */
+void finding_add_line(void *ctx, const struct finding *f);
+
 #endif

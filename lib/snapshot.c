@@ -482,6 +482,11 @@ const struct stat *snapshot_stat(const struct snapshot *s)
 	return &s->st;
 }
 
+const char *snapshot_path(const struct snapshot *s)
+{
+	return s->path;
+}
+
 bool snapshot_is_file(const struct snapshot *s, const char *path)
 {
 	char *real = realpath(path, NULL);

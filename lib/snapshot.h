@@ -71,6 +71,9 @@ bool snapshot_has_strays(const struct snapshot *s);
 /* As the file was when it was opened. */
 const struct stat *snapshot_stat(const struct snapshot *s);
 
+/* Where its file is, without symbolic links. */
+const char *snapshot_path(const struct snapshot *s);
+
 /* Whether PATH leads to the file that the snapshot, or its RAM, is in. */
 bool snapshot_is_file(const struct snapshot *s, const char *path);
 

@@ -195,7 +195,8 @@ int command_open(const char *path, const struct arguments *a, enum snapshot_acce
 	struct snapshot_options options = {
 		.access = access, .ram_file = a->ram, .base = a->in_base,
 		.base_use = a->base_use,
-		.base_hint = "give --in-base FILE", .tell = tell
+		.base_hint = "give --in-base FILE",
+		.tell = a->tell ? a->tell : tell
 	};
 	struct region_options *r = &options.region;
 	struct error e = { 0 };

@@ -17,6 +17,7 @@ enum { WRONG_INPUT = 1, WRONG_USAGE = 2 };
 /* What a command was given. */
 struct arguments {
 	enum base_use base_use; /* the command's */
+	void (*tell)(const char *text); /* a line that is no error of its own; null: as usual */
 	char **operands; /* null after the last */
 	int count;
 	/* Options by their long names; a text is null where it was not given. */
@@ -24,7 +25,9 @@ struct arguments {
 	const char *container_offset;
 	bool decode;
 	bool dry_run;
+	const char *host_root;
 	const char *in_base;
+	bool json;
 	const char *layout;
 	const char *output;
 	const char *ram;
@@ -70,6 +73,7 @@ struct command {
 	  "the base of a differential one is FILE" }
 
 extern const struct command cmd_build;
+extern const struct command cmd_check;
 extern const struct command cmd_convert;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;

@@ -11,6 +11,7 @@
 
 static const struct command *const commands[] = {
 	&cmd_build,
+	&cmd_check,
 	&cmd_convert,
 	&cmd_dump,
 	&cmd_fields,

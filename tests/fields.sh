@@ -16,7 +16,7 @@
 	for vector in kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
 		reader tree --decode "$tests/vectors/$vector"
 	done
-	printf 'devices/0/mmio/queues/0/%s\n' ring health
+	printf '%s\n' check devices/0/mmio/queues/0/ring devices/0/mmio/queues/0/health
 } | cut -f 1 | sed -E 's,/0x[0-9a-f]+$,/0xN,; s,/xcr[0-9]+$,/xcrN,; s,/[0-9]+(/|$),/N\1,g; s,/[0-9]+(/|$),/N\1,g' |
 	sort -u >"$tmp/found"
 "$SMSNAP" fields >"$tmp/fields"

@@ -523,7 +523,7 @@ same "files in ls -lR" "$(find . -type f | wc -l)" "$(grep -c '^-' "$tmp/out")"
 works tar cf "$tmp/all.tar" -C "$mnt" .
 mkdir "$tmp/untarred" && tar xf "$tmp/all.tar" -C "$tmp/untarred"
 # What is computed has no size to be packed by.
-works diff -r -x ring -x health "$mnt" "$tmp/untarred"
+works diff -r -x check -x ring -x health "$mnt" "$tmp/untarred"
 works cp -r "$mnt" "$tmp/copied"
 works diff -r "$mnt" "$tmp/copied"
 works grep -rq virtiofs .

@@ -112,7 +112,7 @@ def compare_content(full, content):
 
 def computed(paths):
     """The files that are computed where PATHS are."""
-    return [m[1] + name for m in (re.fullmatch(r"(devices/[0-9]+/mmio/queues/[0-9]+/)size", p) for p in paths)
+    return ["check"] + [m[1] + name for m in (re.fullmatch(r"(devices/[0-9]+/mmio/queues/[0-9]+/)size", p) for p in paths)
             if m for name in ("ring", "health")]
 
 

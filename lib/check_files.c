@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* The files on the host that a snapshot names: disks, volumes, a base, and what is beside it. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base.h"
+#include "check_parts.h"
+#include "json.h"
+
+/* The folder of the snapshot, with a slash at its end, in OUT. */
+static void folder_of(struct check *k, char out[PATH_MAX])
+{
+	const char *path = snapshot_path(k->s), *slash = strrchr(path, '/');
+
+	snprintf(out, PATH_MAX, "%.*s", slash ? (int)(slash - path + 1) : 0, path);
+}
+
+bool check_host_path(struct check *k, const struct value *path, char out[PATH_MAX])
+{
+	bool absolute = path->size && path->bytes[0] == '/';
+	char folder[PATH_MAX] = "";
+	int n;
+
+	if (!path->size || path->size >= PATH_MAX || memchr(path->bytes, 0, path->size))
+		return false;
+	if (!absolute)
+		folder_of(k, folder);
+	else if (k->host_root)
+		snprintf(folder, sizeof(folder), "%s", k->host_root);
+	n = snprintf(out, PATH_MAX, "%s%.*s", folder, (int)path->size, (const char *)path->bytes);
+	return n < PATH_MAX;
+}
+
+bool check_canonical(struct check *k, const char *real, char out[PATH_MAX])
+{
+	char root[PATH_MAX], full[PATH_MAX];
+	size_t n = 0;
+
+	if (!realpath(real, full))
+		return false;
+	if (k->host_root && realpath(k->host_root, root) && strcmp(root, "/") != 0)
+		n = strlen(root);
+	if (strncmp(full, root, n) != 0 || (full[n] && full[n] != '/'))
+		n = 0;
+	snprintf(out, PATH_MAX, "%s", full[n] ? full + n : "/");
+	return true;
+}
+
+/*
+ * Disks
+ */
+
+/* A file behind a device. */
+struct backing {
+	dev_t device;
+	ino_t inode;
+	uint64_t index; /* of the device that has it */
+};
+
+
+/* Note that device INDEX has the file ST; the first that had it already in *OTHER. */
+static bool is_taken(struct buffer *list, const struct stat *st, uint64_t index, uint64_t *other)
+{
+	struct backing b = { st->st_dev, st->st_ino, index };
+	const struct backing *p = (const struct backing *)list->bytes;
+	size_t i;
+
+	for (i = 0; i < list->size / sizeof(b); i++) {
+		if (p[i].device != b.device || p[i].inode != b.inode)
+			continue;
+		*other = p[i].index;
+		return true;
+	}
+	buffer_add(list, &b, sizeof(b));
+	return false;
+}
+
+static void check_image(struct check *k, uint64_t index, bool is_volume, struct buffer *list)
+{
+	char path[CHECK_PATH], size_path[CHECK_PATH], real[PATH_MAX];
+	uint64_t size, other = 0;
+	struct value v;
+	struct stat st;
+
+	check_path(path, "devices/%" PRIu64 "/backing/path", index);
+	check_path(size_path, "devices/%" PRIu64 "/backing/size", index);
+	size = check_number(k, size_path);
+	if (!check_value(k, path, &v))
+		return;
+	if (!check_host_path(k, &v, real)) {
+		finding_tell(k->to, LEVEL_ERROR, path, "the path of an image",
+			     "no file can have this path of %zu bytes", v.size);
+		return;
+	}
+	if (stat(real, &st) < 0) {
+		finding_tell(k->to, LEVEL_ERROR, path, is_volume ? "an image that is there" :
+			     "an image that is there, for the guest would get an empty disk",
+			     "%s: %s", real, strerror(errno));
+		return;
+	}
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		finding_tell(k->to, LEVEL_ERROR, path, "an image", "%s: is no regular file", real);
+		return;
+	}
+	if (access(real, R_OK | W_OK) < 0)
+		finding_tell(k->to, LEVEL_ERROR, path, "a file that can be read and written", "%s: %s",
+			     real, strerror(errno));
+	if (is_taken(list, &st, index, &other))
+		finding_tell(k->to, LEVEL_ERROR, path, "a file for each device",
+			     "%s: is the file of devices/%" PRIu64 " as well", real, other);
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size)
+		finding_tell(k->to, is_volume ? LEVEL_ERROR : LEVEL_WARNING, size_path,
+			     is_volume ? "an image as large at least" : "an image as large: it will be grown",
+			     "%" PRIu64 ", and %s has %" PRIu64 " bytes", size, real, (uint64_t)st.st_size);
+}
+
+void check_disks(struct check *k)
+{
+	uint64_t i, count = check_count(k, "devices");
+	struct buffer list = { 0 };
+	char path[CHECK_PATH];
+
+	for (i = 0; i < count; i++) {
+		check_path(path, "devices/%" PRIu64 "/backing/type", i);
+		if (check_is(k, path, "disk") || check_is(k, path, "volume"))
+			check_image(k, i, check_is(k, path, "volume"), &list);
+	}
+	if (list.failed)
+		k->err = -ENOMEM;
+	buffer_free(&list);
+}
+
+/*
+ * A base
+ */
+
+void check_base(struct check *k)
+{
+	const struct stat *own = snapshot_stat(k->s);
+	struct diff_base base = { .fd = -1 };
+	struct error e = { 0 };
+	char real[PATH_MAX];
+	struct value v;
+
+	if (!check_value(k, "layout/base", &v))
+		return;
+	if (!check_host_path(k, &v, real)) {
+		finding_tell(k->to, LEVEL_ERROR, "layout/base", "the path of the base",
+			     "no file can have this path of %zu bytes", v.size);
+		return;
+	}
+	if (v.bytes[0] != '/')
+		finding_tell(k->to, LEVEL_WARNING, "layout/base", "an absolute path",
+			     "is relative: the monitor looks in its working directory");
+	if (base_open(real, strlen(real), -1, "", check_number(k, "mem_size"), &base, &e)) {
+		finding_tell(k->to, LEVEL_ERROR, "layout/base", "the snapshot that it was taken against", "%s",
+			     e.text);
+		return;
+	}
+	if (base.st.st_mtim.tv_sec > own->st_mtim.tv_sec ||
+	    (base.st.st_mtim.tv_sec == own->st_mtim.tv_sec &&
+	     base.st.st_mtim.tv_nsec > own->st_mtim.tv_nsec))
+		finding_tell(k->to, LEVEL_WARNING, "layout/base", "the base as it was then",
+			     "%s: was changed after this snapshot was", real);
+	base_close(&base);
+}
+
+/*
+ * metadata.json
+ */
+
+enum { METADATA_MAX = 1 << 20 };
+
+static json_object *read_metadata(struct check *k, const char *path)
+{
+	struct buffer text = { 0 };
+	struct error e = { 0 };
+	json_object *top = NULL;
+	FILE *f = fopen(path, "re");
+	char chunk[4096];
+	size_t n;
+
+	if (!f)
+		return NULL; /* most folders have none */
+	while (text.size < METADATA_MAX && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buffer_add(&text, chunk, n);
+	fclose(f);
+	if (text.failed || json_parse(text.size ? (char *)text.bytes : "", text.size, &top, &e) ||
+	    !json_object_is_type(top, json_type_object)) {
+		finding_tell(k->to, LEVEL_ERROR, "layout/format", "one JSON object", "%s: is not read: %s",
+			     path, e.text[0] ? e.text : "it is no object");
+		json_object_put(top);
+		top = NULL;
+	}
+	buffer_free(&text);
+	return top;
+}
+
+static void compare_number(struct check *k, json_object *top, const char *file, const char *name,
+			   const char *path, uint64_t want)
+{
+	json_object *o;
+
+	if (json_object_object_get_ex(top, name, &o) &&
+	    (!json_object_is_type(o, json_type_int) || json_object_get_uint64(o) != want))
+		finding_tell(k->to, LEVEL_WARNING, path, "both the same", "%s says that %s is %s, here it is %" PRIu64,
+			     file, name, json_object_to_json_string(o), want);
+}
+
+/* That the file which NAME of TOP gives, relative to FOLDER, is REAL. */
+static void compare_file(struct check *k, json_object *top, const char *file, const char *folder,
+			 const char *name, const char *path, const char *real)
+{
+	char given[PATH_MAX];
+	struct stat a, b;
+	const char *text;
+	json_object *o;
+
+	if (!json_object_object_get_ex(top, name, &o) || !o)
+		return;
+	text = json_object_is_type(o, json_type_string) ? json_object_get_string(o) : "";
+	if (snprintf(given, sizeof(given), "%s%s", text[0] == '/' ? "" : folder, text) >= PATH_MAX ||
+	    stat(given, &a) < 0 || stat(real, &b) < 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+		finding_tell(k->to, LEVEL_ERROR, path, "both the same", "%s says that %s is %s, and that is not %s",
+			     file, name, json_object_to_json_string(o), real);
+}
+
+void check_metadata(struct check *k)
+{
+	char folder[PATH_MAX], file[PATH_MAX + 16], real[PATH_MAX];
+	json_object *top, *o;
+	struct value v;
+
+	folder_of(k, folder);
+	snprintf(file, sizeof(file), "%smetadata.json", folder);
+	top = read_metadata(k, file);
+	if (!top)
+		return;
+	if (json_object_object_get_ex(top, "backend", &o) &&
+	    (!json_object_is_type(o, json_type_string) || strcmp(json_object_get_string(o), "kvm") != 0))
+		finding_tell(k->to, LEVEL_ERROR, "layout/format", "kvm", "%s says that backend is %s", file,
+			     json_object_to_json_string(o));
+	compare_number(k, top, file, "memory_mib", "mem_size", check_number(k, "mem_size") >> 20);
+	compare_number(k, top, file, "vcpus", "num_cpus", check_number(k, "num_cpus"));
+	compare_file(k, top, file, folder, "kvm_snapshot", "layout/format", snapshot_path(k->s));
+	if (check_value(k, "layout/base", &v) && check_host_path(k, &v, real))
+		compare_file(k, top, file, folder, "kvm_snapshot_base", "layout/base", real);
+	json_object_put(top);
+}

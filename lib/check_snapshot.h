@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether a snapshot would restore (docs/format.md, "What a restore demands"): what the
+ * monitor refuses, what it would do to a guest, and what is on this host.
+ */
+#ifndef SMFS_CHECK_SNAPSHOT_H
+#define SMFS_CHECK_SNAPSHOT_H
+
+#include "finding.h"
+#include "snapshot.h"
+
+/*
+ * Tell TO what is wrong with S.  Absolute paths are looked up below HOST_ROOT, a folder without a
+ * slash at its end, or on this host if it is null.  0 or a negative errno.
+ */
+int check_snapshot(struct snapshot *s, const char *host_root, const struct findings *to);
+
+#endif

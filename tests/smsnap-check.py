@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""smsnap check: nothing to say of a snapshot that restores, and after each kind of damage that
+one alone. What is damaged is damaged by smsnap set, by hand in the file, or on the host."""
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mounted import Failed, Mount, WorkDir, require  # noqa: E402
+from rings import Driver  # noqa: E402
+from snapfile import write_file  # noqa: E402
+from snapmake import sample_model  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
+SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
+MSRS = [0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103]
+KERNEL = 0xffffffff81000000
+MEM = 4 << 20
+WINDOW = 1 << 40
+checks = 0
+
+
+def put(data, at, form, *values):
+    struct.pack_into("<" + form, data, at, *values)
+
+
+def sized(*structures):
+    return b"".join(struct.pack("<I", len(s)) + s for s in structures)
+
+
+def vcpu(msrs=MSRS, **changes):
+    """A vCPU of Linux in 64-bit mode, as <linux/kvm.h> lays it out."""
+    at = {"cr0": 0x80050033, "cr4": 0x6f0, "efer": 0xd01, "apic_base": 0xfee00d00, "l": 1, "xcr0": 7, "nr_xcrs": 1,
+          "xcr_flags": 0, "rip": KERNEL, "lstar": KERNEL, "debug_flags": 0, "dr7": 0x400, "event_flags": 0, "gs": 0}
+    at.update(changes)
+    regs, sregs, xcrs = bytearray(144), bytearray(312), bytearray(392)
+    events, debug = bytearray(64), bytearray(128)
+    put(regs, 128, "QQ", at["rip"], 0x246)
+    put(sregs, 19, "B", at["l"])
+    put(sregs, 4 * 24, "Q", at["gs"])
+    put(sregs, 224, "QQQQQQQ", at["cr0"], 0, 0x1000, at["cr4"], 0, at["efer"], at["apic_base"])
+    put(xcrs, 0, "IIIIQ", at["nr_xcrs"], at["xcr_flags"], 0, 0, at["xcr0"])
+    put(events, 20, "I", at["event_flags"])
+    put(debug, 32, "QQQ", 0xffff0ff0, at["dr7"], at["debug_flags"])
+    values = b"".join(struct.pack("<IQ", m, at["lstar"] if m == 0xc0000082 else 0) for m in msrs)
+    return sized(regs, sregs, bytes(416), xcrs, events, bytes(4), debug, bytes(1024)) + struct.pack("<I", len(msrs)) + values
+
+
+def intc(chips=(0, 1, 2), flags=0):
+    clock = bytearray(48)
+    put(clock, 8, "I", flags)
+    return sized(bytes(112), *(struct.pack("<II", c, 0) + bytes(512) for c in chips), clock)
+
+
+def blob(data):
+    return struct.pack("<I", len(data)) + data
+
+
+def share(*paths, first=1):
+    inodes = b"".join(struct.pack("<QB", i + first, 1 if i == 0 else 0) + blob(p.encode()) for i, p in enumerate(paths))
+    return b"PFSS" + struct.pack("<IQQ", 2, 10, len(paths)) + inodes + struct.pack("<QQQ", 0, 1, 0)
+
+
+def dax(*slots, gpa=WINDOW, length=1 << 20):
+    return b"DAXS" + struct.pack("<IQQQQQ", 1, gpa, length, length, 0, len(slots)) + b"".join(
+        struct.pack("<QQQQII", offset, n, node, 0, 1, 0) for offset, n, node in slots)
+
+
+class Host:
+    """A folder that is a host's root, with a snapshot and all that it names."""
+
+    def __init__(self, work):
+        self.root = os.path.join(work, "host")
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.folder = self.path("/srv/vm")
+        os.makedirs(self.path("/srv/vm/share"))
+        for name, size in (("disk", 1 << 16), ("volume", 1 << 16), ("share/file", 9000)):
+            with open(os.path.join(self.folder, name), "wb") as f:
+                f.truncate(size)
+        self.snap = os.path.join(self.folder, "vm.snap")
+        self.driver = Driver(8, 1 << 32 | 1 << 28, mem=MEM)
+        self.driver.add([(0x8000, 16, 0), (0x9000, 512, 1)])
+        self.model = self.make()
+        self.write()
+
+    def path(self, path):
+        return self.root + path
+
+    def make(self):
+        model = sample_model()
+        queue = {**self.driver.queue()}
+        for device in model["devices"]:
+            idle = [{**queue, "ready": 0}]
+            device["mmio"].update(driver_features=self.driver.features, queues=idle)
+        model["devices"][0]["mmio"]["queues"] = [queue]
+        model["devices"][0]["backing"] = {"type": "disk", "path": "/srv/vm/disk", "size": 1 << 16}
+        model["devices"][2]["backing"].update(path="volume", size=1 << 16)
+        model["devices"][3]["backing"].update(
+            host_path="/srv/vm/share", dax_gpa=WINDOW, dax_window_len=1 << 20,
+            backend_state=share("/srv/vm/share", "/srv/vm/share/file"), dax_state=dax((0, 4096, 2), (4096, 4096, 2)))
+        model.update(num_cpus=2, vcpu=[vcpu(), vcpu()], intc=intc(), mem_size=MEM)
+        return model
+
+    def write(self, model=None):
+        write_file(self.snap, model or self.model, {"format": "kvm", "ram_offset": 1 << 16}, bytes(self.driver.ram))
+
+    def set(self, *edits):
+        subprocess.run([SMSNAP, "set", self.snap, *edits], check=True)
+
+    def poke(self, gpa, data):
+        with open(self.snap, "r+b") as f:
+            f.seek((1 << 16) + gpa)
+            f.write(data)
+
+    def findings(self, *options, snap=None):
+        done = subprocess.run([SMSNAP, "check", "--json", "--host-root", self.root, *options, snap or self.snap], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        require(not done.stderr, "it says %r" % done.stderr)
+        found = json.loads(done.stdout)
+        errors = any(f["level"] == "error" for f in found)
+        require(done.returncode == int(errors), "exit status %d with %r" % (done.returncode, found))
+        return found
+
+
+def damages():
+    """(name, what is done to a host, the findings: "level path")."""
+    d0, d2, d3 = ("devices/%d/" % i for i in (0, 2, 3))
+    queue = d0 + "mmio/queues/0/"
+
+    def sets(*edits):
+        return lambda h: h.set(*edits)
+
+    def model(change):
+        def function(h):
+            change(h.model)
+            h.write()
+        return function
+
+    def cpu(**changes):
+        return model(lambda m: m["vcpu"].__setitem__(1, vcpu(**changes)))
+
+    def files(function):
+        return lambda h: function(h.folder + "/")
+
+    def backing(k, **changes):
+        return model(lambda m: m["devices"][k]["backing"].update(changes))
+
+    def moved(h):
+        os.rename(h.path("/srv/vm/share"), h.path("/srv/share"))
+        h.model["devices"][3]["backing"]["host_path"] = "/srv/share"
+        h.write()
+
+    def linked(h):
+        os.rename(h.path("/srv/vm/share"), h.path("/srv/share"))
+        os.symlink("../share", h.path("/srv/vm/share"))
+
+    return [
+        # The guest's memory.
+        ("used.idx off by one", lambda h: h.poke(h.driver.used + 2, b"\1\0"), ["error " + queue + "next_used_idx"]),
+        ("next_used_idx off by one", sets(queue + "next_used_idx=65535"),
+         ["error " + queue + "next_used_idx", "warning " + queue + "next_used_idx"]),
+        ("a stale last_avail_idx", sets(queue + "last_avail_idx=100", queue + "next_used_idx=100"),
+         ["error " + queue + "next_used_idx", "error " + queue + "last_avail_idx"]),
+        ("desc_table out of RAM", sets(queue + "desc_table=0x%x" % MEM), ["error " + queue + "desc_table"]),
+        ("avail_ring unaligned", sets(queue + "avail_ring=0x200001"), ["error " + queue + "avail_ring"]),
+        ("used_ring across the end", sets(queue + "used_ring=0x%x" % (MEM - 8)), ["error " + queue + "used_ring"]),
+        ("a buffer nowhere", lambda h: h.poke(0x1000, struct.pack("<Q", MEM)), ["error " + queue + "ring"]),
+        ("a loop of descriptors", lambda h: h.poke(0x1010 + 12, struct.pack("<HH", 3, 0)), ["error " + queue + "ring"]),
+        ("a queue's size", sets(queue + "size=7"), ["error " + queue + "size"]),
+        # Files.
+        ("no disk", files(lambda f: os.unlink(f + "disk")), ["error " + d0 + "backing/path"]),
+        ("a mistyped path", sets(d0 + "backing/path=/srv/vm/dsik"), ["error " + d0 + "backing/path"]),
+        ("a disk that is a folder", sets(d0 + "backing/path=/srv/vm/share"), ["error " + d0 + "backing/path"]),
+        ("a disk without a path", sets(d0 + "backing/path="), ["error " + d0 + "backing/path"]),
+        ("a disk that is too small", sets(d0 + "backing/size=1M"), ["warning " + d0 + "backing/size"]),
+        ("a volume that is too small", files(lambda f: os.truncate(f + "volume", 100)), ["error " + d2 + "backing/size"]),
+        ("no volume", files(lambda f: os.unlink(f + "volume")), ["error " + d2 + "backing/path"]),
+        ("two disks on one file", sets(d2 + "backing/path=disk"), ["error " + d2 + "backing/path"]),
+        ("two disks on one file by a link", files(lambda f: (os.unlink(f + "volume"), os.link(f + "disk", f + "volume"))),
+         ["error " + d2 + "backing/path"]),
+        # Shares.
+        ("a share that is not there", files(lambda f: shutil.move(f + "share", f + "../away")),
+         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path",
+          "error " + d3 + "backing/backend_state/inodes/1/path"]),
+        ("a share moved by hand", moved, ["error " + d3 + "backing/backend_state/inodes/0/path",
+                                          "error " + d3 + "backing/backend_state/inodes/1/path",
+                                          "error " + d3 + "backing/backend_state/inodes/1/path"]),
+        ("a share behind a link", linked, ["error " + d3 + "backing/backend_state/inodes/0/path"]),
+        ("a share that is a file", sets(d3 + "backing/host_path=/srv/vm/disk"),
+         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path",
+          "error " + d3 + "backing/backend_state/inodes/1/path"]),
+        ("a mapped file that is gone", files(lambda f: os.unlink(f + "share/file")),
+         2 * ["error " + d3 + "backing/backend_state/inodes/1/path"]),
+        ("another window", sets(d3 + "backing/dax_gpa=0x20000000000"), ["error " + d3 + "backing/dax_state/base_gpa"]),
+        ("a window over RAM", lambda h: h.set(d3 + "backing/dax_gpa=0x100000", d3 + "backing/dax_state/base_gpa=0x100000"),
+         ["error " + d3 + "backing/dax_gpa"]),
+        ("slots that overlap", backing(3, dax_state=dax((0, 4096, 2), (100, 4096, 2))),
+         ["error " + d3 + "backing/dax_state/slots/1/moffset"]),
+        ("a slot past the window", backing(3, dax_state=dax((1 << 20, 4096, 2))),
+         ["error " + d3 + "backing/dax_state/slots/0/len"]),
+        ("a slot of no inode", backing(3, dax_state=dax((0, 4096, 7))), ["error " + d3 + "backing/dax_state/slots/0/nodeid"]),
+        ("no root", backing(3, backend_state=share("/x", "/srv/vm/share/file", first=5), dax_state=b""),
+         ["error " + d3 + "backing/backend_state/inodes"]),
+        ("a state with a byte more", backing(3, backend_state=share("/srv/vm/share") + b"x", dax_state=b""),
+         ["error " + d3 + "backing/backend_state/raw"]),
+        # The machine.
+        ("kind and backing", sets("devices/2/kind=blk"), ["warning " + d0 + "kind", "error " + d2 + "kind"]),
+        ("num_cpus", sets("num_cpus=3"), ["warning num_cpus"]),
+        ("mem_size", model(lambda m: m.update(mem_size=MEM + 100)), ["error mem_size"]),
+        ("a vCPU that is cut", model(lambda m: m["vcpu"].__setitem__(1, vcpu()[:-1])), ["error vcpu/1/raw"]),
+        ("an intc that is cut", model(lambda m: m.update(intc=intc()[:-1])), ["error intc/raw"]),
+        ("chips in another order", model(lambda m: m.update(intc=intc((0, 2, 1)))), ["error intc/raw", "error intc/raw"]),
+        ("the clock's flags", model(lambda m: m.update(intc=intc(flags=0x80))), ["error intc/clock/flags"]),
+        ("an MSR less", model(lambda m: m["vcpu"].__setitem__(1, vcpu(MSRS[1:]))), ["error vcpu/1/msrs"]),
+        ("another MSR", model(lambda m: m["vcpu"].__setitem__(1, vcpu([0x11] + MSRS[1:]))), ["error vcpu/1/msrs"]),
+        ("PG without PE", cpu(cr0=0x80000030), ["error vcpu/1/sregs/cr0"]),
+        ("NW without CD", cpu(cr0=0xa0050033), ["error vcpu/1/sregs/cr0"]),
+        ("long mode without PAE", cpu(cr4=0x6d0), ["error vcpu/1/sregs/cr4"]),
+        ("LME without LMA", cpu(efer=0x901), ["error vcpu/1/sregs/efer"]),
+        ("LMA without LME", cpu(efer=0xc01, l=0), ["error vcpu/1/sregs/efer"]),
+        ("64-bit code without long mode", cpu(efer=0, cr0=0x33), ["error vcpu/1/sregs/cs/l"]),
+        ("x2APIC that is off", cpu(apic_base=0xfee00400), ["error vcpu/1/sregs/apic_base"]),
+        ("lstar that is not canonical", cpu(lstar=1 << 62), ["error vcpu/1/msrs/lstar"]),
+        ("rip that is not canonical", cpu(rip=1 << 62), ["warning vcpu/1/regs/rip"]),
+        ("gs that is not canonical", cpu(gs=1 << 50), ["warning vcpu/1/sregs/gs/base"]),
+        ("too many xcrs", cpu(nr_xcrs=17), ["error vcpu/1/raw"]),
+        ("flags of xcrs", cpu(xcr_flags=1), ["error vcpu/1/raw"]),
+        ("xcr0 without FP", cpu(xcr0=6), ["error vcpu/1/xcrs/xcr0"]),
+        ("xcr0 with AVX, without SSE", cpu(xcr0=5), ["error vcpu/1/xcrs/xcr0"]),
+        ("dr7", cpu(dr7=1 << 40), ["error vcpu/1/debugregs/dr7"]),
+        ("flags of debugregs", cpu(debug_flags=1), ["error vcpu/1/debugregs/flags"]),
+        ("flags of events", cpu(event_flags=0x100), ["error vcpu/1/events/flags"]),
+    ]
+
+
+def check_damages(work):
+    global checks
+    names = set()
+    for name, damage, want in damages():
+        require(name not in names, "two damages of one name")
+        names.add(name)
+        host = Host(work)
+        require(host.findings() == [], "%s: before: %r" % (name, host.findings()))
+        damage(host)
+        found = host.findings()
+        got = sorted("%(level)s %(path)s" % f for f in found)
+        require(got == sorted(want), "%s: expected %r, got %r" % (name, sorted(want), found))
+        require(all(f["wrong"] and f["right"] for f in found), "%s: %r" % (name, found))
+        checks += 1
+
+
+def check_mended(work):
+    """What set and retarget do for a share that moved is what check asks for."""
+    global checks
+    host = Host(work)
+    os.rename(host.path("/srv/vm/share"), host.path("/srv/share"))
+    subprocess.run([SMSNAP, "retarget", host.snap, "/srv/vm/share=/srv/share"], check=True, stdout=subprocess.DEVNULL)
+    require(host.findings() == [], "after retarget: %r" % host.findings())
+    checks += 1
+
+
+def check_text(work):
+    """Lines, several snapshots, and what a mount shows."""
+    global checks
+    host = Host(work)
+    run = lambda *a: subprocess.run([SMSNAP, "check", *a], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # noqa: E731
+    done = run("--host-root", host.root + "/", host.snap)
+    require((done.returncode, done.stdout, done.stderr) == (0, b"ok\n", b""), "clean: %r" % done)
+    host.set("num_cpus=3")
+    line = b"warning num_cpus: 3, and there are states of 2 vCPUs; the number of states in vcpu\n"
+    done = run("--host-root", host.root, host.snap)
+    require((done.returncode, done.stdout) == (0, line), "a warning: %r" % done)
+    other = host.snap + ".other"
+    shutil.copy(host.snap, other)
+    subprocess.run([SMSNAP, "set", other, "num_cpus=2"], check=True)
+    done = run("--host-root", host.root, host.snap, other)
+    require((done.returncode, done.stdout) == (0, host.snap.encode() + b": " + line + other.encode() + b": ok\n"), "two: %r" % done)
+    done = run("--host-root", host.root, host.snap, host.snap + ".missing")
+    require(done.returncode == 1 and done.stderr.count(b"\n") == 1, "one is missing: %r" % done)
+    require(run().returncode == 2 and run("--no-such", host.snap).returncode == 2, "usage")
+    with Mount(host.snap, "-o", "ro") as m:
+        with open(m.path("check"), "rb") as f:
+            require(f.read() == run(host.snap).stdout, "a mount's file check is another")
+    require(b"error devices/0/backing/path: /srv/vm/disk: No such file" in run(host.snap).stdout, "without --host-root")
+    checks += 7
+
+
+def check_diff(work):
+    """Bases: there, changed since, missing, relative; a diff's rings are looked up in both."""
+    global checks
+    host = Host(work)
+    diff = os.path.join(host.folder, "diff.snap")
+
+    def write(base):
+        write_file(diff, host.model, {"format": "kvm-diff", "base": base, "changed_pages": 0})
+        os.utime(host.snap, (1000, 1000))
+        os.utime(diff, (2000, 2000))
+
+    def expect(what, *want):
+        global checks
+        got = ["%(level)s %(path)s" % f for f in host.findings(snap=diff)]
+        require(got == list(want), "%s: %r" % (what, host.findings(snap=diff)))
+        checks += 1
+
+    write("/srv/vm/vm.snap")
+    expect("a base")
+    host.poke(host.driver.used + 2, b"\1\0")
+    os.utime(host.snap, (1000, 1000))
+    expect("a ring that is in the base", "error devices/0/mmio/queues/0/next_used_idx")
+    host.poke(host.driver.used + 2, b"\0\0")
+    os.utime(host.snap, (3000, 3000))
+    expect("a base that changed", "warning layout/base")
+    write("vm.snap")
+    expect("a relative base", "warning layout/base")
+    write("/srv/vm/missing.snap")
+    expect("no base", "note ram", "error layout/base")
+    write("/srv/vm/disk")
+    expect("a base that is no snapshot", "note ram", "error layout/base")
+
+
+def check_metadata(work):
+    global checks
+    for change, want in (({}, []), ({"backend": "hvf"}, ["error layout/format"]), ({"memory_mib": 5}, ["warning mem_size"]),
+                         ({"vcpus": 1}, ["warning num_cpus"]), ({"kvm_snapshot": "other.snap"}, ["error layout/format"]),
+                         ({"backend": 1}, ["error layout/format"]), (None, ["error layout/format"])):
+        host = Host(work)
+        data = {"backend": "kvm", "memory_mib": MEM >> 20, "vcpus": 2, "kvm_snapshot": "vm.snap", "other": [1]}
+        data.update(change or {})
+        with open(os.path.join(host.folder, "metadata.json"), "w", encoding="ascii") as f:
+            f.write("{" if change is None else json.dumps(data))
+        got = ["%(level)s %(path)s" % f for f in host.findings()]
+        require(got == want, "metadata %r: %r" % (change, host.findings()))
+        checks += 1
+
+
+def main():
+    with WorkDir() as work:
+        try:
+            check_damages(work)
+            check_mended(work)
+            check_text(work)
+            check_diff(work)
+            check_metadata(work)
+        except Failed as e:
+            sys.exit("FAIL: %s" % e)
+    print("ok: %d checks, %d kinds of damage" % (checks, len(damages())))
+
+
+if __name__ == "__main__":
+    main()
