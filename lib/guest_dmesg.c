@@ -59,9 +59,6 @@ struct ring {
 static const uint64_t ID_MASK = UINT64_MAX >> 2;
 enum { STATE_SHIFT = 62, COMMITTED = 1, FINALIZED = 2 };
 
-/* A place that is odd is none; this one is that of a record without text. */
-enum { NO_TEXT = 3 };
-
 /* Before a block's text stands its descriptor's identifier. */
 enum { BLOCK_HEAD = 8 };
 
@@ -176,8 +173,9 @@ static int ring_record(struct log *l, const struct ring *r, uint64_t id)
 		err = guest_read_number(l->space, info + r->in.text_len, 2, &text_len);
 	if (err)
 		return guest_unreadable(err, "a record of the kernel's log", l->e);
+	/* A place that is odd is none: the record has no text, or lost it. */
 	if (begin & 1)
-		return begin == NO_TEXT && next == NO_TEXT ? hand_over(l, time, 0, 0) : 0;
+		return hand_over(l, time, 0, 0);
 	if (!block(r, begin, next, &at, &size))
 		return 0;
 	err = guest_read_number(l->space, r->data + at, BLOCK_HEAD, &block_id);

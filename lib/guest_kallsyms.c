@@ -382,7 +382,7 @@ int guest_kallsyms(struct guest_kernel *k, struct buffer *out, struct error *e)
 	if (!err)
 		err = read_tokens(k, &t, e);
 	if (!err)
-		err = read_table(k, t.names, t.count * 64 < NAMES_MAX ? t.count * 64 : NAMES_MAX,
+		err = read_table(k, t.names, t.count * NAME_SIZE < NAMES_MAX ? t.count * NAME_SIZE : NAMES_MAX,
 				 &t.name_bytes, &t.name_size, e);
 	if (!err)
 		err = read_table(k, t.offsets, t.count * 4, &t.offset_bytes, &taken, e);

@@ -427,12 +427,6 @@ def other_programs(work):
             for value in ("$1 = 0x%x" % registers[0][16], "$2 = 0x%x" % registers[1][0],
                           "0x%x:\t0x%016x" % (registers[0][19] - 0x18, int.from_bytes(b"vCPU 0, ", "little"))):
                 require(value in said, "gdb does not say %s: %s" % (value, said))
-        if shutil.which("makedumpfile"):
-            tried.append("makedumpfile")
-            out = os.path.join(work, "log")
-            said = run("makedumpfile", "--dump-dmesg", core, out)
-            lines = want["dmesg"].replace(b"two\nlines", b"two\n" + b" " * 15 + b"lines")
-            same("makedumpfile --dump-dmesg: " + said, lines, read(out))
         if shutil.which("vmcore-dmesg"):
             tried.append("vmcore-dmesg")
             same("vmcore-dmesg", want["dmesg"].decode("latin1"), run("vmcore-dmesg", core))

@@ -25,7 +25,7 @@ disk=$tmp/disk.img
 truncate -s 1M "$disk"
 printf '%s' "$marker" | dd of="$disk" bs=4096 seek=17 conv=notrunc status=none
 
-guest --disk "$disk" --keep-json "$tmp" "$snap"
+guest --disk "$disk" --keep-json "$tmp" --said "$tmp/said" "$snap"
 mem=$(jq .mem_size "$tmp/snapshot.json")
 ram=$(tail -c "$mem" "$snap" | sha256sum)
 
@@ -38,7 +38,7 @@ mount_snap "$snap"
 
 same "num_cpus" 2 "$(cat "$mnt/num_cpus")"
 same "vCPU files" "0 1" "$(cd "$mnt/vcpu" && echo *)"
-same "devices" "0 1 2" "$(cd "$mnt/devices" && echo *)"
+same "devices" "0 1 2 3" "$(cd "$mnt/devices" && echo *)"
 same "the disk's path" "$disk" "$(cat "$mnt/devices/0/backing/path")"
 same "the disk's size" 1048576 "$(cat "$mnt/devices/0/backing/size")"
 same "/ram" "$ram" "$(sha256sum <"$mnt/ram")"
@@ -66,9 +66,85 @@ for queue in "$mnt"/devices/*/mmio/queues/*; do
 	[ $waiting -le "$size" ] || fail "$name: $waiting buffers wait in a ring of $size"
 	rings=$((rings + 1))
 done
-# Disk, random source, and the network card's three.
-same "rings" 5 "$rings"
+# Two disks, random source, and the network card's three.
+same "rings" 6 "$rings"
 [ "$(cat "$mnt/devices/0/mmio/queues/0/next_used_idx")" -gt 0 ] || fail "the disk was not used"
+
+# ---- what its Linux tells of itself, and what the guest said ---------------------
+
+said=$tmp/said
+same "/guest" "banner cmdline dmesg kallsyms kaslr release tasks vmcoreinfo" "$(cd "$mnt/guest" && echo *)"
+works cmp "$said/version" "$mnt/guest/banner"
+works cmp "$said/cmdline" "$mnt/guest/cmdline"
+# Those of modules are not the kernel's own.
+grep -v '\[' "$said/kallsyms" >"$tmp/kallsyms"
+works cmp "$tmp/kallsyms" "$mnt/guest/kallsyms"
+# The guest's dmesg puts the time before each line of a record.
+works python3 - "$said/dmesg" "$mnt/guest/dmesg" <<'PROGRAM'
+import re, sys
+said, shown = (open(name, errors="replace").read().splitlines() for name in sys.argv[1:])
+time = re.compile(r"\[ *[0-9]+\.[0-9]{6}\] ")
+if len(said) < 100 or len(said) != len(shown):
+    sys.exit("%d lines, and %d are shown" % (len(said), len(shown)))
+for a, b in zip(said, shown):
+    if a != b and time.sub("", a, count=1) != b:
+        sys.exit("%r is shown as %r" % (a, b))
+PROGRAM
+# Its processes, but for the idle task, which /proc does not have, and what was started since.
+works python3 - "$said/tasks" "$mnt/guest/tasks" <<'PROGRAM'
+import re, sys
+said = {int(m[1]): m[2] for m in re.finditer(r"^(\d+) \((.*)\) \S", open(sys.argv[1]).read(), re.M)}
+lines = [line.split(" ", 3) for line in open(sys.argv[2]).read().splitlines()]
+shown = {int(pid): name for pid, _, _, name in lines}
+if [pid for pid in said if pid not in shown] or len(set(shown) - set(said)) > 2 or shown[0] != "swapper/0":
+    sys.exit("processes %s, shown are %s" % (sorted(said), sorted(shown)))
+for pid, name in said.items():
+    # /proc has a workqueue's work after a kernel thread's name, or its whole name.
+    if not name.startswith(shown[pid]):
+        sys.exit("%d is called %s, not %s" % (pid, name, shown[pid]))
+if len({stack for _, _, stack, _ in lines}) != len(lines):
+    sys.exit("stacks are not different")
+PROGRAM
+slide=$(sed -n 's/^slide //p' "$mnt/guest/kaslr")
+stext=$(sed -n 's/^\(.*\) T _stext$/\1/p' "$said/kallsyms")
+same "slide" "$(printf '0x%x' $((0x$stext - 0xffffffff81000000)))" "$slide"
+same "release" "$(cut -d ' ' -f 3 "$said/version")" "$(cat "$mnt/guest/release")"
+
+# ---- what debuggers make of the core ----------------------------------------------
+
+core=$mnt/vmcore
+asked=
+ask() { command -v "$1" >/dev/null && asked="$asked $1"; }
+if ask makedumpfile; then
+	works makedumpfile --dump-dmesg "$core" "$tmp/makedumpfile.dmesg"
+	# It moves the second and further lines of a record to the right.
+	same "makedumpfile --dump-dmesg" "$(sed 's/^ *//' "$mnt/guest/dmesg")" \
+		"$(sed 's/^ *//' "$tmp/makedumpfile.dmesg")"
+fi
+if ask vmcore-dmesg; then
+	works vmcore-dmesg "$core"
+	works cmp "$tmp/out" "$mnt/guest/dmesg"
+fi
+if ask crash; then
+	works crash --osrelease "$core"
+	same "crash --osrelease" "$(cat "$mnt/guest/release")" "$(cat "$tmp/out")"
+fi
+if ask gdb; then
+	works gdb -nx -batch -ex "core-file $core" -ex "x/s 0x$(sed -n 's/^\(.*\) [A-Z] linux_banner$/\1/p' "$said/kallsyms")"
+	matches "gdb" "Linux version [0-9]" "$(cat "$tmp/out")"
+fi
+python=${SMFS_GUEST_PYTHON:-python3}
+if "$python" -c 'import drgn' 2>/dev/null; then
+	asked="$asked drgn"
+	works "$python" - "$core" <<'PROGRAM'
+import sys, drgn
+program = drgn.Program()
+program.set_core_dump(sys.argv[1])
+print(program["UTS_RELEASE"].string_().decode())
+PROGRAM
+	same "drgn" "$(cat "$mnt/guest/release")" "$(cat "$tmp/out")"
+fi
+echo "# asked as well:$asked"
 
 # Another disk, nothing else.
 echo /srv/new.img >"$mnt/devices/0/backing/path"

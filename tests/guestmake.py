@@ -123,7 +123,7 @@ class Guest:
                   "SYMBOL(swapper_pg_dir)=%x" % self.image_va(self.root), "SYMBOL(_stext)=%x" % self.image]
         if self.machine == "x86_64":
             phys_base = self.image_pa - (self.image - X86_IMAGE)
-            lines += ["NUMBER(phys_base)=%d" % phys_base, "NUMBER(pgtable_l5_enabled)=%d" % (self.va_bits == 57)]
+            lines += ["SYMBOL(init_top_pgt)=%x" % self.image_va(self.root), "NUMBER(phys_base)=%d" % phys_base, "NUMBER(pgtable_l5_enabled)=%d" % (self.va_bits == 57)]
         else:
             lines += ["NUMBER(VA_BITS)=%d" % self.va_bits,
                       "NUMBER(kimage_voffset)=0x%x" % (self.image - self.image_pa & MASK),
@@ -186,8 +186,8 @@ def printk_ring(guest, records, count_bits, size_bits, to_the_end=False):
         if text and (lpos - begin & MASK) > size:
             index = ident % count
             descs[24 * index:24 * index + 8] = num(REUSABLE << 62 | ident, 8)
-    left = [(time, text) for time, text, state, begin, ident in kept
-            if state in (COMMITTED, FINAL) and text is not None and (not text or (lpos - begin & MASK) <= size)]
+    left = [(time, text or b"") for time, text, state, begin, ident in kept
+            if state in (COMMITTED, FINAL) and (not text or (lpos - begin & MASK) <= size)]
     prb = guest.put(bytes(88))
     pa = guest.image_pa + prb - guest.image
     guest.poke(pa, num(count_bits, 4) + bytes(4) + num(guest.put_outside(bytes(descs)), 8)
