@@ -123,7 +123,8 @@ if ask makedumpfile; then
 fi
 if ask vmcore-dmesg; then
 	works vmcore-dmesg "$core"
-	works cmp "$tmp/out" "$mnt/guest/dmesg"
+	mv "$tmp/out" "$tmp/vmcore-dmesg"
+	works cmp "$tmp/vmcore-dmesg" "$mnt/guest/dmesg"
 fi
 if ask crash; then
 	works crash --osrelease "$core"
