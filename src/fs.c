@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "class.h"
+#include "daemon_pid.h"
 #include "inode.h"
 #include "listing.h"
 
@@ -395,6 +396,23 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned int cmd, void *arg,
+		     struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_size,
+		     size_t out_size)
+{
+	int32_t pid = getpid();
+
+	(void)arg;
+	(void)fi;
+	(void)flags;
+	(void)in_buf;
+	(void)in_size;
+	if (ino == FUSE_ROOT_ID && cmd == SMFS_DAEMON_PID && out_size >= sizeof(pid))
+		fuse_reply_ioctl(req, 0, &pid, sizeof(pid));
+	else
+		fuse_reply_err(req, ENOTTY);
+}
+
 static void want_capability(struct fuse_conn_info *conn, unsigned flag, bool want)
 {
 #ifdef HAVE_FUSE_PASSTHROUGH
@@ -448,4 +466,5 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.symlink = op_symlink,
 	.link = op_link,
 	.statfs = op_statfs,
+	.ioctl = op_ioctl,
 };

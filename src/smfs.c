@@ -20,6 +20,7 @@
 #include "privileges.h"
 #include "readahead.h"
 #include "standard.h"
+#include "utab.h"
 
 static const char help[] =
 	"Usage: smfs [options] SNAPSHOT MOUNTPOINT\n"
@@ -442,6 +443,7 @@ static int serve(struct fs *fs)
 static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 {
 	char text[PATH_MAX + 512], said[512];
+	bool holds = o->sync_at_end || o->save_ram; /* what umount has to wait for */
 	int err, captured, code, status = 1;
 
 	if (fuse_set_signal_handlers(fs->session) != 0) {
@@ -469,6 +471,8 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 		goto unmount;
 	}
 	readahead_set(mountpoint, READAHEAD_KIB);
+	if (holds)
+		utab_add(o->snapshot, mountpoint);
 	/* Before any thread is there: a fork takes only its own along. */
 	if (fuse_daemonize(o->foreground || o->debug) == 0) {
 		to_syslog = !o->foreground && !o->debug;
@@ -480,6 +484,8 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 	}
 unmount:
 	fuse_session_unmount(fs->session);
+	if (holds)
+		utab_remove(mountpoint);
 out:
 	fuse_remove_signal_handlers(fs->session);
 	return status;
