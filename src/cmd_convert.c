@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "build.h"
 #include "command.h"
@@ -128,6 +129,15 @@ static int convert_open(struct conversion *c, const struct arguments *a, struct 
 	return err ? error_prefix(e, -err, "%s", a->output) : 0;
 }
 
+/* Whether PATH and OTHER are one file. */
+static bool is_one_file(const char *path, const char *other)
+{
+	struct stat here, there;
+
+	return stat(path, &here) == 0 && stat(other, &there) == 0 && here.st_dev == there.st_dev &&
+	       here.st_ino == there.st_ino;
+}
+
 static int convert(const struct arguments *a)
 {
 	struct conversion c = { .in = NULL };
@@ -138,6 +148,10 @@ static int convert(const struct arguments *a)
 		return complain(WRONG_USAGE, "convert: needs -o OUT; see smsnap convert --help");
 	if (a->layout && !layout_named(a->layout))
 		return complain(WRONG_USAGE, "convert: no layout is called %s: kvm, kvm-diff, hvf or bare", a->layout);
+	if (is_one_file(a->operands[0], a->output))
+		return complain(WRONG_USAGE, "convert: %s is IN itself: write to another file", a->output);
+	if (a->base && is_one_file(a->base, a->output))
+		return complain(WRONG_USAGE, "convert: %s is the base: write to another file", a->output);
 	status = command_open(a->operands[0], a, SNAPSHOT_READ, &c.in);
 	if (status)
 		return status;

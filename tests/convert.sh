@@ -117,6 +117,8 @@ wrong "needs -o OUT" "$base"
 wrong "no layout is called qcow2: kvm, kvm-diff, hvf or bare" "$base" -o "$tmp/out.snap" --layout qcow2
 wrong "layout kvm-diff needs --base FILE" "$base" -o "$tmp/out.snap" --layout kvm-diff
 wrong "base is for layout kvm-diff" "$base" -o "$tmp/out.snap" --layout kvm --base "$base"
+wrong "$tmp/diff is IN itself" "$tmp/diff" -o "$tmp/diff" --layout kvm
+wrong "$base is the base" "$tmp/full" -o "$base" --base "$base"
 sample "$tmp/large" $((2 * mem))
 refuse "base: $tmp/large: has $((2 * mem)) bytes of RAM, and this snapshot $mem" "$base" --base "$tmp/large"
 sample "$tmp/bare" none
