@@ -47,14 +47,12 @@ for vector in kvm-*.snap diff-*.snap nobase-*.snap hvf-*.snap bare-*.bin share-*
 	"$SMSNAP" dump --decode "$snap" >"$tmp/decoded" || fail "smsnap dump --decode $name: exit status $?"
 	n=$(reader json "$snap" "$tmp/decoded" --decode)
 	decoded=$((decoded + n))
-	"$SMSNAP" build "$tmp/decoded" -o "$tmp/again" "${with_ram[@]}" || fail "smsnap build decoded $name: exit status $?"
-	# How many pages a list has, the one that is built says itself.
-	"$SMSNAP" dump "$tmp/again" | grep -v changed_pages | cmp - <(grep -v changed_pages "$tmp/json") ||
-		fail "$name: what blobs hold changes what is built"
-	rm "$tmp/again"
 
 	"$SMSNAP" build "$tmp/json" -o "$tmp/again" "${with_ram[@]}" ||
 		fail "smsnap build $name: exit status $?"
+	"$SMSNAP" build "$tmp/decoded" -o "$tmp/other" "${with_ram[@]}" ||
+		fail "smsnap build $name, decoded: exit status $?"
+	cmp "$tmp/again" "$tmp/other" || fail "$name: what blobs hold changes what is built"
 	case $name in
 	nobase-*) # without its pages: which they are nobody can tell
 		same "$name built again" "$(reader tree "$snap" | grep -v changed_pages)" \
@@ -68,7 +66,7 @@ for vector in kvm-*.snap diff-*.snap nobase-*.snap hvf-*.snap bare-*.bin share-*
 	*) cmp "$snap" "$tmp/again" || fail "$name: dump then build gives other bytes" ;;
 	esac
 	same "$name: the mode of what is built" 600 "$(stat -c %a "$tmp/again")"
-	rm "$tmp/again"
+	rm "$tmp/again" "$tmp/other"
 	vectors=$((vectors + 1))
 done
 same "vectors" 31 "$vectors"
