@@ -2,8 +2,10 @@
 """Shared by tests and benchmark: snapshots of a certain size, as reader.py has them."""
 
 import os
+import random
 
 import reader
+import snapmake
 
 KIB, GIB = 1 << 10, 1 << 30
 
@@ -52,3 +54,23 @@ def share(k):
 def worst_model(mem_size=0):
     """The most of everything that the format's hints name."""
     return snapshot_model(mem_size, [share(k) for k in range(4096)], 65536, 64, 64 * KIB)
+
+
+def states_model(vcpus=255, understood=True):
+    """vCPUs from KVM, or bytes of their size that are not understood."""
+    rng = random.Random(1)
+    model = snapshot_model(0, [disk()], 4)
+    model["num_cpus"] = vcpus
+    model["vcpu"] = [snapmake.kvm_vcpu(rng) if understood else os.urandom(2640) for _ in range(vcpus)]
+    return model
+
+
+def share_model(understood=True):
+    """A share whose table of inodes fills its blob, or bytes of that size that are not understood."""
+    path = b"/srv/share/" + b"x" * 60
+    entry = reader.num(2, 8) + b"\0" + reader.blob(path)
+    count = (reader.BLOB_MAX - 64) // len(entry)
+    state = (b"PFSS" + reader.num(1, 4) + reader.num(9, 8) + reader.num(count, 8) + entry * count + reader.num(0, 8))
+    backing = share(0)["backing"]
+    backing["backend_state"] = state if understood else b"?" + state[1:]
+    return snapshot_model(0, [device("virtiofs", 2, backing)], 4)
