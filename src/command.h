@@ -79,6 +79,7 @@ extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 extern const struct command cmd_get;
 extern const struct command cmd_guest;
+extern const struct command cmd_info;
 extern const struct command cmd_ls;
 extern const struct command cmd_retarget;
 extern const struct command cmd_set;
