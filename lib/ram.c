@@ -550,19 +550,18 @@ bool ram_next_changed(struct ram *r, uint64_t *offset, uint64_t *size)
 {
 	const struct page_list *list = source_list(r->source);
 	size_t i = page_list_find(list, *offset / RAM_PAGE);
-	uint64_t written = *offset, written_size, listed = page_list_page(list, i), end;
-	bool any = next_written(r, &written, &written_size);
+	uint64_t listed = page_list_page(list, i), end = listed;
+	/* Not further than to the next that is listed: else whoever asks for all of them looks at all for each. */
+	uint64_t limit = listed < page_count(r) ? listed : page_count(r);
 
-	if (listed > r->size / RAM_PAGE || (any && written <= listed * RAM_PAGE)) {
-		*offset = written;
-		*size = written_size;
-		return any;
-	}
-	for (end = listed + 1; page_list_page(list, ++i) == end; end++)
-		;
+	if (find_page(r, *offset / RAM_PAGE, limit, true) < limit)
+		return next_written(r, offset, size);
+	if (listed >= page_count(r))
+		return false;
+	while (page_list_page(list, i++) == end)
+		end++;
 	*offset = listed * RAM_PAGE;
-	/* What was written may begin among them. */
-	*size = (any && written < end * RAM_PAGE ? written : end * RAM_PAGE) - *offset;
+	*size = (end - listed) * RAM_PAGE;
 	return true;
 }
 
@@ -603,25 +602,23 @@ uint64_t ram_stored(struct ram *r)
 
 static int64_t seek(const struct ram *r, uint64_t offset, int whence)
 {
-	uint64_t data, written, size;
+	uint64_t data, written;
 
 	if (offset >= r->size)
 		return -ENXIO;
 	for (;;) {
 		data = source_seek(r->source, offset, SEEK_DATA);
-		written = offset;
-		if (!next_written(r, &written, &size))
-			written = r->size;
-		else if (written < offset)
+		written = find_page(r, offset / RAM_PAGE, (data + RAM_PAGE - 1) / RAM_PAGE, true) * RAM_PAGE;
+		if (written < offset)
 			written = offset;
-		if (data > written)
+		if (written < data)
 			data = written;
 		if (whence == SEEK_DATA)
 			return data < r->size ? (int64_t)data : -ENXIO;
 		if (data > offset || data == r->size)
 			return (int64_t)offset;
 		/* There is data here, in the file or written: go past it. */
-		if (written == offset)
+		if (is_written(r, offset / RAM_PAGE))
 			offset = find_page(r, offset / RAM_PAGE, page_count(r), false) * RAM_PAGE;
 		else
 			offset = source_seek(r->source, offset, SEEK_HOLE);
