@@ -326,20 +326,19 @@ static uint64_t region_end(const struct ram_source *s)
  */
 static uint64_t region_seek(const struct ram_source *s, uint64_t offset, int whence)
 {
-	bool lost = is_region_lost(s);
 	uint64_t end;
 	off_t at;
 	int code;
 
-	if (!s->map)
+	if (is_region_lost(s))
 		return whence == SEEK_DATA ? offset : s->size;
 	at = lseek(s->fd, (off_t)(s->offset + offset), whence);
 	code = errno;
 	end = region_end(s);
 	if (whence == SEEK_DATA && at < 0)
-		return code != ENXIO || lost || offset > end ? offset : end;
+		return code != ENXIO || offset > end ? offset : end;
 	at -= (off_t)s->offset;
-	if (whence == SEEK_HOLE && (lost || at < 0 || (uint64_t)at >= end))
+	if (whence == SEEK_HOLE && (at < 0 || (uint64_t)at >= end))
 		return s->size;
 	return (uint64_t)at < s->size ? (uint64_t)at : s->size;
 }
