@@ -12,7 +12,7 @@
 enum { TEXT_MAX = 65535 };
 
 /* Records that are gone through: the newest so many. */
-static const uint64_t RECORDS_MAX = UINT64_C(1) << 20;
+static const uint64_t RECORDS_MAX = UINT64_C(1) << 18;
 
 struct log {
 	struct guest_space *space;
