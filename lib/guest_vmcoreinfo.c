@@ -109,16 +109,16 @@ static bool look_for_page(struct search *s, const uint8_t *p, size_t n, uint64_t
 static bool look_at_pages(struct search *s, look *fn)
 {
 	uint8_t head[NOTE_HEAD + FIRST_LINE];
-	uint64_t at = 0, size, end;
+	uint64_t at = 0, size, page;
 
-	for (; guest_next_stored(s->memory, &at, &size); at = end) {
-		end = at + size;
-		for (at += (s->memory->base - at) & (RAM_PAGE - 1); at < end; at += RAM_PAGE) {
-			s->err = guest_read(s->memory, head, sizeof(head), at);
+	for (; guest_next_stored(s->memory, &at, &size); at += size) {
+		/* Counted from the run's start: past the last address there is none. */
+		for (page = (s->memory->base - at) & (RAM_PAGE - 1); page < size; page += RAM_PAGE) {
+			s->err = guest_read(s->memory, head, sizeof(head), at + page);
 			/* Memory's last bytes may be too few. */
 			if (s->err == -EFAULT)
 				s->err = 0;
-			else if (s->err || !fn(s, head, sizeof(head), at))
+			else if (s->err || !fn(s, head, sizeof(head), at + page))
 				return false;
 		}
 	}
