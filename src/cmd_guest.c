@@ -5,6 +5,17 @@
 #include "command.h"
 #include "guest.h"
 
+/* Their names, each after a blank, in LIST, which it returns. */
+static const char *list_files(char *list, size_t size)
+{
+	const struct guest_file *f;
+	size_t used = 0;
+
+	for (f = guest_files; f->name && used < size; f++)
+		used += (size_t)snprintf(list + used, size - used, " %s", f->name);
+	return list;
+}
+
 static int guest(const struct arguments *a)
 {
 	const struct guest_file *f = guest_file_named(a->operands[0]);
@@ -13,11 +24,12 @@ static int guest(const struct arguments *a)
 	struct guest_memory memory;
 	struct error e = { 0 };
 	struct snapshot *s;
+	char list[256];
 	int status;
 
 	if (!f)
-		return complain(WRONG_USAGE, "guest: %s: a guest has no such file; see smsnap guest --help",
-				a->operands[0]);
+		return complain(WRONG_USAGE, "guest: %s: there is no such file, only%s", a->operands[0],
+				list_files(list, sizeof(list)));
 	status = command_open(path, a, SNAPSHOT_LOOK, &s);
 	if (status)
 		return status;

@@ -17,7 +17,7 @@ static int refuse(const char *file, const char *path, int err, const struct fiel
 
 	if (row && err != -ENOMEM)
 		return complain(WRONG_INPUT, "%s: %s: %s; it is %s", file, path, strerror(-err),
-				form_of(row, form));
+				form_wanted(row, form));
 	return complain(WRONG_INPUT, "%s: %s: %s", file, path, strerror(-err));
 }
 

@@ -163,10 +163,12 @@ int command_run(const struct command *c, int argc, char **argv)
 	}
 	a.operands = argv + optind;
 	a.count = argc - optind;
-	if (a.count < c->least || (c->most >= 0 && a.count > c->most))
-		return complain(WRONG_USAGE, "%s: %s; see smsnap %s --help", c->name,
-				a.count < c->least ? "something is missing" : "too many operands",
-				c->name);
+	if (a.count < c->least)
+		return complain(WRONG_USAGE, "%s: needs %s, and got %s; see smsnap %s --help", c->name,
+				c->operands, a.count ? "less" : "nothing", c->name);
+	if (c->most >= 0 && a.count > c->most)
+		return complain(WRONG_USAGE, "%s: %s: one operand too many; it takes %s; see smsnap %s --help",
+				c->name, a.operands[c->most], *c->operands ? c->operands : "none", c->name);
 	return c->run(&a);
 }
 
@@ -174,7 +176,8 @@ int command_run(const struct command *c, int argc, char **argv)
  * Snapshots
  */
 
-static bool parse_offset(const char *text, uint64_t *out, bool *given)
+/* The option NAME's TEXT, or null, as a number of bytes: false if it is none, which was told. */
+static bool parse_offset(const char *name, const char *text, uint64_t *out, bool *given)
 {
 	static const struct field row = { UINT, .size = 8, .base = SIZE };
 	uint8_t scratch[TEXT_SCRATCH];
@@ -183,8 +186,11 @@ static bool parse_offset(const char *text, uint64_t *out, bool *given)
 	*given = text != NULL;
 	if (!text)
 		return true;
-	if (text_parse(&row, text, strlen(text), scratch, &v))
+	if (text_parse(&row, text, strlen(text), scratch, &v)) {
+		complain(0, "--%s %s: not a number of bytes from 0 to 18446744073709551615, with K, M, G or T if you like",
+			 name, text);
 		return false;
+	}
 	*out = le_get(v.bytes, 8);
 	return true;
 }
@@ -195,14 +201,16 @@ int command_open(const char *path, const struct arguments *a, enum snapshot_acce
 	struct snapshot_options options = {
 		.access = access, .ram_file = a->ram, .base = a->in_base,
 		.base_use = a->base_use,
+		.nolock = access == SNAPSHOT_EDIT, /* a moment, and all or nothing */
 		.base_hint = "give --in-base FILE",
 		.tell = a->tell ? a->tell : tell
 	};
 	struct region_options *r = &options.region;
 	struct error e = { 0 };
 
-	if (!parse_offset(a->ram_offset, &r->ram_offset, &r->ram_offset_given) ||
-	    !parse_offset(a->container_offset, &r->container_offset, &r->container_offset_given))
-		return complain(WRONG_USAGE, "an offset is a number of bytes");
+	if (!parse_offset("ram-offset", a->ram_offset, &r->ram_offset, &r->ram_offset_given) ||
+	    !parse_offset("container-offset", a->container_offset, &r->container_offset,
+			  &r->container_offset_given))
+		return WRONG_USAGE;
 	return snapshot_open(path, &options, out, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
 }

@@ -63,3 +63,44 @@ const char *form_of(const struct field *row, char out[FORM_MAX])
 		add(out, ", read-only");
 	return out;
 }
+
+/* The greatest number that ROW takes. */
+static uint64_t greatest(const struct field *row)
+{
+	uint32_t bytes = row->shown ? row->shown : row->size;
+
+	if (row->base == BOOL)
+		return 1;
+	if (row->only || row->most)
+		return row->only ? row->only : row->most;
+	return bytes < 8 ? (UINT64_C(1) << 8 * bytes) - 1 : UINT64_MAX;
+}
+
+const char *form_wanted(const struct field *row, char out[FORM_MAX])
+{
+	out[0] = 0;
+	if (row->access == RO) {
+		add(out, "read-only");
+	} else if (row->kind == UINT && !row->words && row->size <= 8) {
+		add(out, row->base == HEX ? "a number from 0 to 0x%" PRIx64 : "a number from 0 to %" PRIu64,
+		    greatest(row));
+		if (row->none)
+			add(out, ", or none");
+		if (row->base == SIZE)
+			add(out, ", with K, M, G or T if you like");
+	} else if (row->kind == UINT && !row->words) {
+		add(out, "a number of %" PRIu32 " bits", row->size * 8);
+	} else if (row->kind == STRING) {
+		add(out, "UTF-8 of at most %" PRIu32 " bytes", row->size);
+	} else if (row->kind == BLOB) {
+		add(out, "at most %" PRIu32 " bytes", row->size);
+	} else if (row->kind == BYTES || row->kind == OPTION) {
+		add(out, "%" PRIu32 " bytes%s", row->size, row->kind == OPTION ? ", or none" : "");
+	} else if (row->words || row->choices) {
+		add(out, "one of ");
+		add_words(row, out);
+	} else {
+		form_of(row, out);
+	}
+	return out;
+}

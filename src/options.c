@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
+#include <inttypes.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,21 @@ static int on_ram(struct parse *p, const char *value)
 	return 0;
 }
 
+/* Whether ARG, which is no option, would be one of ours with a value; told. */
+static bool needs_value(struct parse *p, const char *arg)
+{
+	size_t length = strlen(arg);
+	const struct fuse_opt *o;
+
+	for (o = table; o->templ; o++) {
+		if (strncmp(o->templ, arg, length) == 0 && o->templ[length] == '=') {
+			p->err = error_set(p->error, EINVAL, "-o %s: needs a value: -o %s=...", arg, arg);
+			return true;
+		}
+	}
+	return false;
+}
+
 static int on_argument(void *data, const char *arg, int key, struct fuse_args *args)
 {
 	struct parse *p = data;
@@ -109,11 +125,13 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 	if (key == KEY_RAM)
 		return on_ram(p, arg + strlen("ram="));
 	if (key == FUSE_OPT_KEY_OPT && strncmp(arg, "save=", 5) == 0) {
-		p->err = error_set(p->error, EINVAL, "unknown option -o %s: use save=sync", arg);
+		p->err = error_set(p->error, EINVAL, "-o %s: not known; the only word is sync: -o save=sync", arg);
 		return -1;
 	}
 	if (key == FUSE_OPT_KEY_OPT && (arg[0] == 'x' || arg[0] == 'X') && arg[1] == '-')
 		return 0; /* for those who read fstab */
+	if (key == FUSE_OPT_KEY_OPT && needs_value(p, arg))
+		return -1;
 	if (key == FUSE_OPT_KEY_OPT && arg[0] == '-') {
 		p->err = error_set(p->error, EINVAL, "unknown option %s", arg);
 		return -1;
@@ -122,7 +140,8 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 		return 1;
 	place = !p->o.snapshot ? &p->o.snapshot : &p->o.mountpoint;
 	if (*place) {
-		p->err = error_set(p->error, EINVAL, "too many arguments: %s", arg);
+		p->err = error_set(p->error, EINVAL, "%s: one operand too many after the snapshot and the mount point",
+				   arg);
 		return -1;
 	}
 	return keep(p, arg, place);
@@ -130,6 +149,23 @@ static int on_argument(void *data, const char *arg, int key, struct fuse_args *a
 
 static const struct field plain_number = { UINT, .size = 8, .base = DEC };
 static const struct field size_number = { UINT, .size = 8, .base = SIZE };
+
+/* Options that a file's name belongs to: an empty one is a mistake. */
+static int check_names(const struct options *o, struct error *e)
+{
+	const struct {
+		const char *name, *value;
+	} names[] = {
+		{ "output", o->output }, { "ram", o->ram_file }, { "base", o->base }, { "log", o->log },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (names[i].value && !names[i].value[0])
+			return error_set(e, EINVAL, "-o %s=: a file has to follow: -o %s=FILE",
+					 names[i].name, names[i].name);
+	return 0;
+}
 
 /* A number, written as those of ROW are, no greater than MAX. */
 static int number(const struct field *row, const char *name, const char *text, uint64_t max,
@@ -139,7 +175,8 @@ static int number(const struct field *row, const char *name, const char *text, u
 	struct value v;
 
 	if (text_parse(row, text, strlen(text), scratch, &v) || le_get(v.bytes, 8) > max)
-		return error_set(e, EINVAL, "-o %s=%s: not a number that it can be", name, text);
+		return error_set(e, EINVAL, "-o %s=%s: not a number from 0 to %" PRIu64 "%s", name, text,
+				 max, row->base == SIZE ? ", with K, M, G or T if you like" : "");
 	*out = le_get(v.bytes, 8);
 	return 0;
 }
@@ -151,7 +188,8 @@ static int octal_mode(const char *name, const char *text, mode_t *out, struct er
 
 	/* strtoul would take blanks and a sign as well. */
 	if (digits == 0 || text[digits] || mode > 0777)
-		return error_set(e, EINVAL, "-o %s=%s: not an octal mode", name, text);
+		return error_set(e, EINVAL, "-o %s=%s: not an octal mode from 0 to 777", name,
+				 text);
 	*out = (mode_t)mode;
 	return 0;
 }
@@ -199,8 +237,9 @@ static int check(const struct options *o, struct error *e)
 	if (o->writeback && (o->read_only || o->ram_direct))
 		return error_set(e, EINVAL, "-o writeback can't be had with ro or ram=direct");
 	if (!o->snapshot || !o->mountpoint)
-		return error_set(e, EINVAL, "needs a snapshot and a mount point; see smfs --help");
-	return 0;
+		return error_set(e, EINVAL, "needs %s; see smfs --help",
+				 o->snapshot ? "a mount point as well" : "a snapshot and a mount point");
+	return check_names(o, e);
 }
 
 int options_parse(struct options *o, struct fuse_args *args, struct error *e)

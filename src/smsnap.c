@@ -34,6 +34,17 @@ static const struct command *find_command(const char *name)
 	return *c;
 }
 
+/* Their names, each after a blank, in LIST, which it returns. */
+static const char *list_commands(char *list, size_t size)
+{
+	const struct command *const *c;
+	size_t used = 0;
+
+	for (c = commands; *c && used < size; c++)
+		used += (size_t)snprintf(list + used, size - used, " %s", (*c)->name);
+	return list;
+}
+
 static int print_help(void)
 {
 	const struct command *const *c;
@@ -58,6 +69,7 @@ int main(int argc, char **argv)
 		{ 0 },
 	};
 	const struct command *command;
+	char list[512];
 	struct error e = { 0 };
 
 	if (standard_open(&e))
@@ -74,12 +86,14 @@ int main(int argc, char **argv)
 		printf("smsnap %s\n", PACKAGE_VERSION);
 		return printed();
 	default:
-		return complain(WRONG_USAGE, "unknown option; see smsnap --help");
+		return complain(WRONG_USAGE, "%s: unknown option; see smsnap --help", argv[1]);
 	}
 	if (optind == argc)
-		return complain(WRONG_USAGE, "needs a command; see smsnap --help");
+		return complain(WRONG_USAGE, "needs a command, one of%s; see smsnap --help",
+				list_commands(list, sizeof(list)));
 	command = find_command(argv[optind]);
 	if (!command)
-		return complain(WRONG_USAGE, "%s: unknown command; see smsnap --help", argv[optind]);
+		return complain(WRONG_USAGE, "%s: unknown command; there are%s", argv[optind],
+				list_commands(list, sizeof(list)));
 	return command_run(command, argc - optind, argv + optind);
 }

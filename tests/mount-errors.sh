@@ -53,6 +53,31 @@ for option in -h --help -V --version; do
 	one_line "standard output: $(strerror EBADF)"
 done
 
+say "# what is wrong is named, and what would be right"
+sample "$snap"
+while read -r options pattern; do
+	expect_status 2 "$SMFS" -o "$options" "$snap" "$mnt"
+	one_line "$pattern"
+done <<'END'
+output= -o output=: a file has to follow
+log= -o log=: a file has to follow
+ram= -o ram=: a file has to follow
+base= -o base=: a file has to follow
+output -o output: needs a value
+uid -o uid: needs a value
+save=frob -o save=frob: .*save=sync
+uid=frob -o uid=frob: not a number from 0 to 4294967294$
+gid=4294967295 -o gid=4294967295: not a number from 0 to 4294967294$
+umask=8 -o umask=8: not an octal mode from 0 to 777$
+ram_limit=1Q -o ram_limit=1Q: not a number from 0 to 18446744073709551615, with K, M, G or T
+ram_offset=-1 -o ram_offset=-1: not a number from 0
+frob frob
+END
+expect_status 2 "$SMFS" "$snap"
+one_line "needs a mount point as well"
+expect_status 2 "$SMFS" "$snap" "$mnt" third
+one_line "third: one operand too many"
+
 say "# standard descriptors that are closed"
 # What is opened next gets their numbers: messages must not go to the snapshot.
 before=$(sum "$snap")

@@ -145,6 +145,8 @@ for errno in ENOLCK EBADF ENOSYS EOPNOTSUPP; do
 	expect_status 0 "$tmp/lockless" build "$tmp/json" -o "$tmp/unlocked"
 	expect_status 0 "$tmp/lockless" build "$tmp/json" -o "$tmp/unlocked"
 	same "what was built" 7 "$(num_cpus "$tmp/unlocked")"
+	expect_status 0 "$tmp/lockless" set "$tmp/unlocked" num_cpus=33
+	same "what was set" 33 "$(num_cpus "$tmp/unlocked")"
 	rm "$tmp/unlocked"
 	SMFS=$real
 	sample "$snap"

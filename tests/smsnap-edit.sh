@@ -130,7 +130,7 @@ refused tsi_token "$(printf 'x%.0s' {1..33})" EFBIG
 refused nothing 1 ENOENT
 refused num_cpus "@$tmp/missing" ENOENT
 expect_status 1 "$SMSNAP" set "$snap" num_cpus=x
-one_line 'num_cpus: .*; it is number8'
+one_line 'num_cpus: .*; it is a number from 0 to 255'
 expect_status 1 "$SMSNAP" set "$snap" devices/0/kind=x
 one_line 'blk\|vsock\|volume\|virtiofs'
 expect_status 1 "$SMSNAP" set "$snap" ram=x
@@ -166,4 +166,60 @@ one_line "$snap: in use by a mount"
 works "$SMSNAP" set --dry-run "$snap" num_cpus=1
 works "$SMSNAP" get "$snap" num_cpus
 unmount
+say "# what is wrong is named, and what would be right"
+sample "$tmp/right"
+# wrong STATUS PATTERN ARGUMENT...
+wrong() {
+	local status=$1 pattern=$2
+	shift 2
+	expect_status "$status" "$SMSNAP" "$@"
+	one_line "$pattern"
+}
+commands=$("$SMSNAP" --help | sed -n 's/^  \([a-z]*\)  *[a-z].*/\1/p' | xargs)
+wrong 2 "frob: unknown command; there are $commands\$" frob
+wrong 2 "needs a command, one of $commands; see" 
+wrong 2 "--frob: unknown option" --frob
+wrong 2 "ls: needs SNAPSHOT \[PATH\], and got nothing" ls
+wrong 2 "ls: third: one operand too many; it takes SNAPSHOT \[PATH\]" ls "$tmp/right" num_cpus third
+wrong 2 "dump: --frob is not an option of it" dump --frob "$tmp/right"
+wrong 2 "--ram-offset 1x: not a number of bytes from 0 to 18446744073709551615" dump --ram-offset 1x "$tmp/right"
+wrong 2 "guest: frob: there is no such file, only vmcoreinfo banner release" guest frob "$tmp/right"
+wrong 2 "frob: kvm, kvm-diff, hvf or bare" convert "$tmp/right" -o "$tmp/never" --layout frob
+wrong 1 "devices/0/kind: .*; it is one of blk|vsock|volume|virtiofs" set "$tmp/right" devices/0/kind=frob
+wrong 1 "inet_port: .*; it is a number from 0 to 65535, or none" set "$tmp/right" listeners/0/inet_port=70000
+wrong 1 "size: .*; it is a number from 0 to 18446744073709551615, with K, M, G or T" \
+	set "$tmp/right" devices/0/backing/size=5X
+wrong 1 "driver_features: .*; it is a number from 0 to 0xffffffffffffffff" \
+	set "$tmp/right" devices/0/mmio/driver_features=0x10000000000000000
+wrong 1 "tsi_token: .*; it is 32 bytes, or none" set "$tmp/right" tsi_token=short
+wrong 1 "mem_size: .*; it is read-only" set "$tmp/right" mem_size=1
+
+say "# what is no snapshot is told by what it is"
+# By the programs that make such files, where they are there.
+others=0
+other() { # PATTERN command...: its output is the file
+	local pattern=$1
+	shift
+	command -v "$1" >/dev/null || return 0
+	"$@" >"$tmp/other" 2>/dev/null
+	wrong 1 "$tmp/other: is .*$pattern" dump "$tmp/other"
+	program=smfs
+	expect_status 1 "$SMFS" "$tmp/other" "$mnt"
+	one_line "$tmp/other: is .*$pattern"
+	program=smsnap
+	others=$((others + 1))
+}
+other 'gzip: unpack' gzip -c "$tmp/right"
+other 'xz: unpack' xz -c "$tmp/right"
+other 'zstd: unpack' zstd -qc "$tmp/right"
+other 'bzip2: unpack' bzip2 -c "$tmp/right"
+other 'lz4: unpack' lz4 -c "$tmp/right"
+other 'tar archive: unpack' tar -C "$tmp" -c right
+other 'zip archive: unpack' zip -q - "$tmp/right"
+other 'ELF file' cat "$SMSNAP"
+other 'JSON document.*smsnap build' "$SMSNAP" dump "$tmp/right"
+other 'JSON document.*smsnap build' jq -n '{a: 1}'
+other 'qcow2' "$python" -c 'import sys; sys.stdout.buffer.write(b"QFI\xfb" + bytes(512))'
+[ $others -ge 6 ] || fail "only $others kinds of files"
+
 finish 600
