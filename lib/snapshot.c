@@ -477,6 +477,19 @@ bool snapshot_has_ram_inside(const struct snapshot *s)
 	return s->ram && s->ram_fd < 0;
 }
 
+int snapshot_space(const struct snapshot *s, struct statvfs *out)
+{
+	struct beside b;
+	int err = beside_open(s->target, &b, NULL);
+
+	if (err)
+		return err;
+	if (fstatvfs(b.folder, out) < 0)
+		err = -errno;
+	beside_close(&b);
+	return err;
+}
+
 const struct stat *snapshot_stat(const struct snapshot *s)
 {
 	return &s->st;

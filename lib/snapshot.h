@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "layout.h"
 #include "ram.h"
@@ -67,6 +68,9 @@ bool snapshot_has_ram_inside(const struct snapshot *s);
 
 /* Whether there are bytes in the file, other than zeros, that belong to none of its parts. */
 bool snapshot_has_strays(const struct snapshot *s);
+
+/* The space of the file system that saves go to: 0 or a negative errno. */
+int snapshot_space(const struct snapshot *s, struct statvfs *out);
 
 /* As the file was when it was opened. */
 const struct stat *snapshot_stat(const struct snapshot *s);

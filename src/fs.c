@@ -382,17 +382,15 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent, const
 	fuse_reply_err(req, EPERM);
 }
 
+/* What there is room for is what a save can take, where it goes.  Of no blocks df says nothing. */
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct fs *fs = fs_of(req);
-	uint64_t size = container_size(fs->mount.container) +
-			(fs->mount.ram ? ram_size(fs->mount.ram) : 0);
-	struct statvfs st = {
-		.f_bsize = RAM_PAGE, .f_frsize = RAM_PAGE, .f_namemax = NAME_MAX,
-		.f_blocks = (size + RAM_PAGE - 1) / RAM_PAGE,
-	};
+	struct statvfs st = { 0 };
 
 	(void)ino;
+	if (snapshot_space(fs_of(req)->mount.snapshot, &st))
+		st = (struct statvfs){ .f_bsize = RAM_PAGE, .f_frsize = RAM_PAGE };
+	st.f_namemax = NAME_MAX;
 	fuse_reply_statfs(req, &st);
 }
 

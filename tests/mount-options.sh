@@ -322,6 +322,35 @@ PY
 	beside snap
 done
 
+say "# df"
+# df_of PATH: size, used and free, and the same of inodes; alike until somebody writes.
+df_of() { df --output=size,used,avail,itotal,iused,iavail "$1" | tail -n 1; }
+fresh
+if [ "$(id -u)" = 0 ]; then
+	mkdir "$tmp/small"
+	mount -t tmpfs -o size=3m,nr_inodes=50 none "$tmp/small"
+	cp "$snap" "$tmp/small/snap"
+	for options in rw ro scratch save=sync; do
+		mount_snap -o $options "$tmp/small/snap"
+		same "df with $options" "$(df_of "$tmp/small")" "$(df_of "$mnt")"
+		unmount
+	done
+	mount_snap -o "output=$tmp/small/out" "$snap"
+	same "df with output=" "$(df_of "$tmp/small")" "$(df_of "$mnt")"
+	works put 9 "$mnt/num_cpus"
+	same "df with output=, after an edit" "$(df_of "$tmp/small")" "$(df_of "$mnt")"
+	unmount
+	umount "$tmp/small"
+fi
+mount_snap "$snap"
+same "longest name" 255 "$(stat -f -c %l "$mnt")"
+same "blocks of the file system" "$(stat -f -c '%S %b' "$tmp")" "$(stat -f -c '%S %b' "$mnt")"
+rm "$snap"
+mv "$tmp/case" "$tmp/away"
+works stat -f "$mnt"
+mv "$tmp/away" "$tmp/case"
+unmount
+
 say "# log="
 fresh
 mount_snap -o log="$tmp/case/log" "$snap"
