@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct guest_memory snapshot_memory(struct snapshot *s)
-{
-	struct guest_memory memory = { .ram = snapshot_ram(s) };
-
-	container_number(snapshot_container(s), "layout/ram_gpa", &memory.base);
-	return memory;
-}
-
 /* The number at PATH/NAME; 0 if there is none. */
 static uint64_t number(const struct container *c, const char *path, const char *name)
 {
@@ -69,7 +61,7 @@ int queue_get(struct snapshot *s, const char *path, struct queue *out)
 	snprintf(mmio, sizeof(mmio), "%.*s", (int)(end - path), path);
 	*out = (struct queue){
 		.ring = {
-			.memory = snapshot_memory(s),
+			.memory = guest_memory_of(c, snapshot_ram(s)),
 			.windows = (struct vring_window *)g.windows.bytes,
 			.window_count = (unsigned)(g.windows.size / sizeof(struct vring_window)),
 			.features = number(c, mmio, "driver_features"),

@@ -18,7 +18,4 @@ struct queue {
 int queue_get(struct snapshot *s, const char *path, struct queue *out);
 void queue_put(struct queue *q);
 
-/* S's guest memory. */
-struct guest_memory snapshot_memory(struct snapshot *s);
-
 #endif

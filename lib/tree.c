@@ -7,12 +7,22 @@
 
 #include "leaf.h"
 
+/* In the root, where there is RAM. */
 static const char RAM_NAME[] = "ram";
+static const char VMCORE_NAME[] = "vmcore";
+static const char GUEST_NAME[] = "guest";
 
 bool tree_is_directory(struct snapshot *s, struct tree_entry entry)
 {
+	if (entry.kind == TREE_GUEST)
+		return !entry.guest;
 	return entry.kind == TREE_NODE &&
 	       container_is_directory(snapshot_container(s), entry.node);
+}
+
+static struct tree_entry computed_entry(struct node dir, unsigned i)
+{
+	return (struct tree_entry){ .kind = TREE_COMPUTED, .node = dir, .computed = computed_row(i) };
 }
 
 /* The computed file at PATH, if there is one. */
@@ -31,8 +41,31 @@ static bool find_computed(struct snapshot *s, const char *path, struct tree_entr
 	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
 	if (container_find(c, folder, &dir) || !computed_lookup(c, dir, slash, &i))
 		return false;
-	*out = (struct tree_entry){ TREE_COMPUTED, dir, computed_row(i) };
+	*out = computed_entry(dir, i);
 	return true;
+}
+
+static bool is_name(const char *path, size_t n, const char *name)
+{
+	return n == strlen(name) && strncmp(path, name, n) == 0;
+}
+
+static bool guest_has_file(struct snapshot *s, const struct guest_file *f)
+{
+	struct guest_memory g = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+
+	return guest_files_present(&g, UINT32_C(1) << (f - guest_files)) != 0;
+}
+
+/* What is at PATH in the folder guest. */
+static int find_guest(struct snapshot *s, const char *path, struct tree_entry *out)
+{
+	*out = (struct tree_entry){ .kind = TREE_GUEST };
+	path += strspn(path, "/");
+	if (!*path)
+		return 0;
+	out->guest = guest_file_named(path);
+	return out->guest && guest_has_file(s, out->guest) ? 0 : -ENOENT;
 }
 
 int tree_find(struct snapshot *s, const char *path, struct tree_entry *out)
@@ -42,10 +75,16 @@ int tree_find(struct snapshot *s, const char *path, struct tree_entry *out)
 
 	path += strspn(path, "/");
 	n = strcspn(path, "/");
-	if (snapshot_ram(s) && n == strlen(RAM_NAME) && strncmp(path, RAM_NAME, n) == 0) {
+	if (snapshot_ram(s) && is_name(path, n, RAM_NAME)) {
 		*out = (struct tree_entry){ .kind = TREE_RAM };
 		return path[n] ? -ENOTDIR : 0;
 	}
+	if (snapshot_ram(s) && is_name(path, n, VMCORE_NAME)) {
+		*out = (struct tree_entry){ .kind = TREE_VMCORE };
+		return path[n] ? -ENOTDIR : 0;
+	}
+	if (snapshot_ram(s) && is_name(path, n, GUEST_NAME))
+		return find_guest(s, path + n, out);
 	*out = (struct tree_entry){ .kind = TREE_NODE };
 	err = container_find(snapshot_container(s), path, &out->node);
 	return err == -ENOENT && find_computed(s, path, out) ? 0 : err;
@@ -61,13 +100,20 @@ bool tree_reads_ram(const char *path)
 	for (i = 0; (row = computed_row(i)); i++)
 		if (strcmp(row->name, name) == 0)
 			return true;
-	return strcmp(name, RAM_NAME) == 0;
+	path += strspn(path, "/");
+	return strcmp(name, RAM_NAME) == 0 || strcmp(name, VMCORE_NAME) == 0 ||
+	       strncmp(path, GUEST_NAME, strlen(GUEST_NAME)) == 0;
 }
 
 int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out)
 {
 	char folder[CONTAINER_PATH_MAX];
+	struct guest_memory g;
 
+	if (entry.kind == TREE_GUEST) {
+		g = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+		return guest_file_read(entry.guest, &g, out, NULL);
+	}
 	if (entry.kind == TREE_NODE)
 		return leaf_show(snapshot_container(s), entry.node, 0, SIZE_MAX, out);
 	container_path(snapshot_container(s), entry.node, folder);
@@ -91,17 +137,40 @@ static bool pass_on(void *ctx, const char *name, uint64_t index, struct node n)
 	return !w->ended;
 }
 
+static void root_children(tree_child *fn, void *ctx)
+{
+	if (fn(ctx, RAM_NAME, (struct tree_entry){ .kind = TREE_RAM }) &&
+	    fn(ctx, VMCORE_NAME, (struct tree_entry){ .kind = TREE_VMCORE }))
+		fn(ctx, GUEST_NAME, (struct tree_entry){ .kind = TREE_GUEST });
+}
+
+static int guest_children(struct snapshot *s, tree_child *fn, void *ctx)
+{
+	struct guest_memory g = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+	uint32_t there = guest_files_present(&g, UINT32_MAX);
+	unsigned i;
+
+	for (i = 0; guest_files[i].name; i++)
+		if (there >> i & 1 && !fn(ctx, guest_files[i].name,
+					  (struct tree_entry){ .kind = TREE_GUEST, .guest = &guest_files[i] }))
+			break;
+	return 0;
+}
+
 int tree_children(struct snapshot *s, struct tree_entry dir, tree_child *fn, void *ctx)
 {
 	struct walk w = { .fn = fn, .ctx = ctx };
 	unsigned i;
 
-	int err = container_children(snapshot_container(s), dir.node, 0, pass_on, &w);
+	int err;
 
+	if (dir.kind == TREE_GUEST)
+		return guest_children(s, fn, ctx);
+	err = container_children(snapshot_container(s), dir.node, 0, pass_on, &w);
 	for (i = 0; !err && !w.ended && computed_next(snapshot_container(s), dir.node, &i); i++)
 		w.ended = !fn(ctx, computed_row(i)->name,
-			      (struct tree_entry){ TREE_COMPUTED, dir.node, computed_row(i) });
+			      computed_entry(dir.node, i));
 	if (!err && !w.ended && dir.node.place == container_root().place && snapshot_ram(s))
-		fn(ctx, RAM_NAME, (struct tree_entry){ .kind = TREE_RAM });
+		root_children(fn, ctx);
 	return err;
 }

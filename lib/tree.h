@@ -4,12 +4,14 @@
 #define SMFS_TREE_H
 
 #include "computed.h"
+#include "guest.h"
 #include "snapshot.h"
 
 struct tree_entry {
-	enum { TREE_NODE, TREE_RAM, TREE_COMPUTED } kind;
+	enum { TREE_NODE, TREE_RAM, TREE_VMCORE, TREE_COMPUTED, TREE_GUEST } kind;
 	struct node node; /* TREE_NODE; of a computed file, the directory that it is in */
 	const struct computed *computed; /* TREE_COMPUTED */
+	const struct guest_file *guest; /* TREE_GUEST; null: the folder */
 };
 
 bool tree_is_directory(struct snapshot *s, struct tree_entry entry);
@@ -20,7 +22,7 @@ int tree_find(struct snapshot *s, const char *path, struct tree_entry *out);
 /* Whether guest memory is asked for what is at PATH, which need not be there. */
 bool tree_reads_ram(const char *path);
 
-/* Append what the file ENTRY, which is not RAM, holds to OUT: 0 or a negative errno. */
+/* Append what the file ENTRY, which is not RAM nor vmcore, holds to OUT: 0 or a negative errno. */
 int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out);
 
 /* What is in a directory; return false to end. */

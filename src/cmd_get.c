@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "tree.h"
+#include "vmcore.h"
 
 enum { PIECE = 1 << 20 };
 
@@ -31,6 +32,26 @@ static int print_ram(struct ram *ram)
 	return err;
 }
 
+/* The core, as smsnap vmcore writes it. */
+static int print_core(struct snapshot *s)
+{
+	struct guest_memory memory = guest_memory_of(snapshot_container(s), snapshot_ram(s));
+	struct guest_kernel k;
+	struct vmcore v;
+	int err = guest_kernel_find(&k, &memory, NULL);
+
+	if (err == -ENOMEM)
+		return err;
+	err = vmcore_make(&v, snapshot_container(s), &memory, err ? NULL : &k, NULL);
+	guest_kernel_free(&k);
+	if (err)
+		return err;
+	if (!write_out(v.head, v.head_size))
+		err = print_ram(memory.ram);
+	vmcore_free(&v);
+	return err;
+}
+
 static int print_entry(struct snapshot *s, struct tree_entry entry)
 {
 	struct buffer out = { 0 };
@@ -40,6 +61,8 @@ static int print_entry(struct snapshot *s, struct tree_entry entry)
 		return -EISDIR;
 	if (entry.kind == TREE_RAM)
 		return print_ram(snapshot_ram(s));
+	if (entry.kind == TREE_VMCORE)
+		return print_core(s);
 	err = tree_show(s, entry, &out);
 	if (!err)
 		write_out(out.bytes, out.size);

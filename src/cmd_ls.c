@@ -46,10 +46,14 @@ static int print_directory(struct snapshot *s, struct tree_entry dir)
 static int ls(const struct arguments *a)
 {
 	const char *path = a->count > 1 ? a->operands[1] : "";
+	struct arguments how = *a;
 	struct tree_entry entry;
 	struct snapshot *s;
-	int err, status = command_open(a->operands[0], a, SNAPSHOT_LOOK, &s);
+	int err, status;
 
+	if (tree_reads_ram(path))
+		how.base_use = BASE_WANTED;
+	status = command_open(a->operands[0], &how, SNAPSHOT_LOOK, &s);
 	if (status)
 		return status;
 	err = tree_find(s, path, &entry);
@@ -64,7 +68,7 @@ static int ls(const struct arguments *a)
 }
 
 static const struct option_row options[] = {
-	SNAPSHOT_OPTIONS,
+	RAM_OPTIONS,
 	{ 0 }
 };
 

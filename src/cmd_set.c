@@ -40,7 +40,7 @@ static int add_edit(struct snapshot *s, const char *file, const char *text, stru
 		return refuse(file, path, err, NULL);
 	if (tree_is_directory(s, entry))
 		return refuse(file, path, -EISDIR, NULL);
-	if (entry.kind == TREE_COMPUTED)
+	if (entry.kind != TREE_NODE && entry.kind != TREE_RAM)
 		return refuse(file, path, -EACCES, NULL);
 	if (entry.kind == TREE_RAM)
 		return complain(WRONG_INPUT, "%s: %s: is not edited here; mount it with -o save_ram", file,
