@@ -117,15 +117,16 @@ static bool is_late(const struct container *a, struct node n)
 	return container_row(a, n)->kind == BLOB;
 }
 
-static void diff_common(struct job *job, const struct container *a, const struct buffer *list,
-			const struct container *b, struct node y, bool late)
+/* The children of a directory in both heads, late ones or the others. */
+static void diff_children(struct job *job, const struct container *a, struct node x,
+			  const struct buffer *old, const struct container *b, struct node y,
+			  const struct buffer *new, bool late)
 {
-	int64_t before = job->count;
 	struct node other = { 0 };
 	size_t i;
 
-	for (i = 0; i < child_count(list) && !job->err; i++) {
-		const struct child *child = child_at(list, i);
+	for (i = 0; i < child_count(old) && !job->err; i++) {
+		const struct child *child = child_at(old, i);
 		bool there;
 
 		if (is_late(a, child->node) != late)
@@ -133,16 +134,20 @@ static void diff_common(struct job *job, const struct container *a, const struct
 		there = b && container_lookup(b, y, child->name, &other) == 0;
 		diff_child(job, child->name, a, child->node, there ? b : NULL, other);
 	}
-	if (!late && job->count == before)
-		diff_common(job, a, list, b, y, true);
+	for (i = 0; i < child_count(new) && !job->err; i++) {
+		const struct child *child = child_at(new, i);
+
+		if (is_late(b, child->node) == late &&
+		    (!a || container_lookup(a, x, child->name, &other) != 0))
+			diff_child(job, child->name, NULL, x, b, child->node);
+	}
 }
 
 static void diff_directory(struct job *job, const struct container *a, struct node x,
 			   const struct container *b, struct node y)
 {
 	struct buffer old = { 0 }, new = { 0 };
-	struct node other;
-	size_t i;
+	int64_t before = job->count;
 
 	if (a)
 		job->err = container_children(a, x, 0, gather, &old);
@@ -150,14 +155,10 @@ static void diff_directory(struct job *job, const struct container *a, struct no
 		job->err = container_children(b, y, 0, gather, &new);
 	if (old.failed || new.failed)
 		job->err = -ENOMEM;
-	if (a && !job->err)
-		diff_common(job, a, &old, b, y, false);
-	for (i = 0; i < child_count(&new) && !job->err; i++) {
-		const struct child *child = child_at(&new, i);
-
-		if (!a || container_lookup(a, x, child->name, &other) != 0)
-			diff_child(job, child->name, NULL, x, b, child->node);
-	}
+	if (!job->err)
+		diff_children(job, a, x, &old, b, y, &new, false);
+	if (!job->err && job->count == before)
+		diff_children(job, a, x, &old, b, y, &new, true);
 	buffer_free(&old);
 	buffer_free(&new);
 }

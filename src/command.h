@@ -75,6 +75,7 @@ struct command {
 extern const struct command cmd_build;
 extern const struct command cmd_check;
 extern const struct command cmd_convert;
+extern const struct command cmd_diff;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 extern const struct command cmd_get;

@@ -13,6 +13,7 @@ static const struct command *const commands[] = {
 	&cmd_build,
 	&cmd_check,
 	&cmd_convert,
+	&cmd_diff,
 	&cmd_dump,
 	&cmd_fields,
 	&cmd_get,
