@@ -27,6 +27,7 @@ import traceback
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import reader  # noqa: E402
+import snapmake  # noqa: E402
 from mounted import Failed, WorkDir, lacking, program, require, require_fuse  # noqa: E402
 
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
@@ -127,9 +128,22 @@ def try_smsnap(control, name, arguments, check, stdin=None):
             raise Failed("%s, allocation %d: %s" % (name, n, e)) from e
 
 
+def sample(path):
+    """One that has everything, and blobs that hold something."""
+    reader.sample(path, RAM)
+    snap = reader.Snapshot(path)
+    rng = random.Random(1)
+    snap.model["vcpu"][3] = snapmake.kvm_vcpu(rng)
+    backing = snap.model["devices"][3]["backing"]
+    inodes = [reader.num(i, 8) + b"\1" + reader.blob(b"/srv/share" + b"/x" * (i > 1)) for i in range(1, 40)]
+    backing["backend_state"] = (b"PFSS" + reader.num(1, 4) + reader.num(9, 8) + reader.num(len(inodes), 8)
+                                + b"".join(inodes) + reader.num(0, 8))
+    reader.write_file(path, snap.model, reader.new_layout(snap.model), snap.ram)
+
+
 def smsnap(control, work):
     snapshot, built, ram = (os.path.join(work, name) for name in ("snap", "built", "ram"))
-    reader.sample(snapshot, RAM)
+    sample(snapshot)
     with open(ram, "wb") as f:
         f.write(reader.Snapshot(snapshot).ram)
     document = run_smsnap(control, 0, ["dump", snapshot]).stdout
@@ -151,7 +165,16 @@ def smsnap(control, work):
                 require(f.read() == whole, "it built something else")
             os.unlink(built)
 
+    def told(command):
+        right = run_smsnap(control, 0, command).stdout
+
+        def check(well, out):
+            require(out == right or not well, "it printed something else")
+        try_smsnap(control, " ".join(command[:-1]), command, check)
+
     try_smsnap(control, "dump", ["dump", snapshot], dumped)
+    told(["dump", "--decode", snapshot])
+    told(["info", snapshot])
     try_smsnap(control, "build", ["build", json, "-o", built, "--ram", ram], made)
     try_smsnap(control, "build from standard input", ["build", "-", "-o", built, "--ram", ram], made,
                stdin=document)
@@ -176,7 +199,7 @@ class Daemon:
         for name in os.listdir(self.folder):
             if name != "mnt":
                 os.unlink(os.path.join(self.folder, name))
-        reader.sample(self.snapshot, RAM)
+        sample(self.snapshot)
         with contextlib.suppress(OSError):
             os.setxattr(self.snapshot, "user.test", b"kept")
         if self.link:
@@ -376,6 +399,29 @@ def write_number(daemon, k):
     put(daemon.path("num_cpus"), b"%d\n" % (4 + k), 0)
 
 
+def write_field(daemon, k):
+    put(daemon.path("vcpu/3/regs/rip"), b"0x%x\n" % k)
+
+
+def write_part(daemon, k):
+    put(daemon.path("vcpu/3/sregs/interrupt_bitmap"), b"%d" % k * 32)
+
+
+HOSTS = (b"/srv/share\n", b"/srv/" + b"s" * 90 + b"\n")
+
+
+def move_share(daemon, k):
+    put(daemon.path("devices/3/backing/host_path"), HOSTS[k])
+
+
+def show_share(daemon):
+    path = daemon.path("devices/3/backing/")
+    host = fetch(path + "host_path")
+    root = fetch(path + "backend_state/inodes/0/path")
+    require(host == root, "host_path and the share's root are two: %r, %r" % (host, root))
+    return host
+
+
 def cut_bytes(daemon, k):
     os.truncate(daemon.path("vcpu/1/raw"), 100 + k)
 
@@ -426,6 +472,9 @@ def slice_of_ram(daemon):
 EDITS = {
     "text": (write_text, lambda d: fetch(d.path("devices/0/backing/path")), TEXTS),
     "bytes": (write_bytes, lambda d: fetch(d.path("vcpu/0/raw")), (*BLOBS, b"")),
+    "field": (write_field, lambda d: fetch(d.path("vcpu/3/regs/rip")), (b"0x0\n", b"0x1\n")),
+    "part": (write_part, lambda d: fetch(d.path("vcpu/3/sregs/interrupt_bitmap")), (b"0" * 32, b"1" * 32)),
+    "share": (move_share, show_share, HOSTS),
     "number": (write_number, lambda d: fetch(d.path("num_cpus")), (b"4\n", b"5\n")),
     "cut": (cut_bytes, lambda d: len(fetch(d.path("vcpu/1/raw"))), (100, 101)),
     "replace": (replace, lambda d: fetch(d.path("listeners/0/inet_port")), (b"7\n", b"8\n")),
@@ -462,6 +511,7 @@ def read_ram(daemon):
 LOOKS = {
     "read text": lambda d: fetch(d.path("devices/3/backing/host_path")),
     "read bytes": lambda d: fetch(d.path("vcpu/2/raw")),
+    "read field": lambda d: fetch(d.path("vcpu/3/msrs/star")),
     "read raw": lambda d: fetch(d.path("devices/0/mmio/raw")),
     "read ram": read_ram,
     "list": walk,
