@@ -296,17 +296,22 @@ uint32_t guest_files_present(const struct guest_memory *g, uint32_t which)
 
 int guest_print(struct buffer *out, struct error *e, const char *fmt, ...)
 {
-	char *text;
+	char line[256], *text = line;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
-	n = vasprintf(&text, fmt, ap);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	if (n >= 0) {
-		buffer_add(out, text, (size_t)n);
-		free(text);
+	if (n >= (int)sizeof(line)) {
+		va_start(ap, fmt);
+		n = vasprintf(&text, fmt, ap);
+		va_end(ap);
 	}
+	if (n >= 0)
+		buffer_add(out, text, (size_t)n);
+	if (n >= 0 && text != line)
+		free(text);
 	if (n < 0 || out->failed)
 		return error_set(e, ENOMEM, "out of memory");
 	if (out->size > GUEST_FILE_MAX)

@@ -7,7 +7,13 @@
 #define X86_64_IMAGE UINT64_C(0xffffffff80000000)
 
 /* The greatest image that is believed in, and walks to find the direct map. */
-enum { IMAGE_MAX = 1 << 30, DIRECT_MAP_WALKS = 1 << 18, DIRECT_MAP_TRIED = 1024 };
+enum {
+	IMAGE_MAX = 1 << 30,
+	IMAGE_GAP = 64 << 20,
+	IMAGE_WALKS = 1 << 19,
+	DIRECT_MAP_WALKS = 1 << 18,
+	DIRECT_MAP_TRIED = 1024,
+};
 
 /* Places in memory that are asked whether a direct map has them. */
 enum { SAMPLES = 64 };
@@ -86,6 +92,30 @@ static void find_direct_map(struct guest_kernel *k)
 	}
 }
 
+/*
+ * The image from _stext on: all that is mapped with the same difference of addresses.  Between
+ * its parts some pages are not, which were only needed to boot.
+ */
+static uint64_t image_size(struct guest_kernel *k)
+{
+	uint64_t left = k->memory.base + guest_size(&k->memory) - k->image_pa;
+	uint64_t most = left < IMAGE_MAX ? left : IMAGE_MAX, end = 0, at, va = k->image, pa, size;
+	unsigned budget = IMAGE_WALKS;
+
+	if (!guest_has(&k->memory, k->image_pa, 1))
+		return 0;
+	while (guest_next_mapped(&k->space, &va, &pa, &size, &budget)) {
+		at = va - k->image;
+		if (at >= most || at - end > IMAGE_GAP || pa - k->image_pa != at)
+			break;
+		end = size < most - at ? at + size : most;
+		va += size;
+		if (va < k->image)
+			break;
+	}
+	return end;
+}
+
 /* Whether what K's info says is so: then the rest of K is found. */
 static bool is_kernel(struct guest_kernel *k)
 {
@@ -103,7 +133,7 @@ static bool is_kernel(struct guest_kernel *k)
 	page = UINT64_C(1) << k->space.page_shift;
 	k->image = stext & ~(page - 1);
 	k->image_pa = pa & ~(page - 1);
-	k->image_size = guest_run(&k->space, k->image, IMAGE_MAX) & ~(page - 1);
+	k->image_size = image_size(k) & ~(page - 1);
 	if (k->image_size == 0)
 		return false;
 	find_direct_map(k);
@@ -147,9 +177,4 @@ void guest_kernel_free(struct guest_kernel *k)
 {
 	vmcoreinfo_free(&k->info);
 	*k = (struct guest_kernel){ 0 };
-}
-
-uint64_t guest_kernel_image_left(const struct guest_kernel *k, uint64_t va)
-{
-	return va - k->image < k->image_size ? k->image_size - (va - k->image) : 0;
 }

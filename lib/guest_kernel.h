@@ -16,7 +16,7 @@ struct guest_kernel {
 	struct vmcoreinfo info;   /* owned */
 	struct guest_space space; /* the kernel's own page tables */
 
-	/* What of the image is one run in both kinds of addresses, from the page of _stext on. */
+	/* The image, as it is in both kinds of addresses, from the page of _stext on. */
 	uint64_t image, image_pa, image_size;
 
 	/* The virtual address of the guest-physical address 0, modulo 2^64, in the direct map. */
@@ -30,8 +30,5 @@ struct guest_kernel {
  */
 int guest_kernel_find(struct guest_kernel *k, const struct guest_memory *g, struct error *e);
 void guest_kernel_free(struct guest_kernel *k);
-
-/* The image's bytes at VA to its end; 0 if VA is not in it. */
-uint64_t guest_kernel_image_left(const struct guest_kernel *k, uint64_t va);
 
 #endif

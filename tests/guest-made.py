@@ -113,7 +113,7 @@ VARIANTS = {
     "x86-64, tasks by shape": {"shape": "shape"}, "x86-64, old log": {"log": "log_buf"},
     "x86-64, symbols of 4.20 to 5.19": {"order": "4.6", "absolute": True},
     "x86-64, symbols of 4.6 to 4.19": {"order": "4.6", "absolute": True, "wide": True},
-    "aarch64": {"machine": "aarch64", "base": 0x40000000},
+    "aarch64": {"machine": "aarch64", "base": 0x40000000, "hole": True}, "x86-64 with a hole": {"hole": True},
     "aarch64 at 0x80000000, by shape": {"machine": "aarch64", "base": 0x80000000, "shape": "shape"},
     "aarch64, 16 KiB": {"machine": "aarch64", "base": 0x80000000, "page": 16384, "va_bits": 47, "slide": 0},
     "aarch64, 64 KiB": {"machine": "aarch64", "base": 0x80000000, "page": 65536, "va_bits": 48},

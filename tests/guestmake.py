@@ -23,11 +23,12 @@ def up(n, step):
 class Guest:
     """A guest with SIZE bytes of RAM at BASE.
 
-    MACHINE is x86_64 or aarch64, PAGE and VA_BITS say how it translates. The image is 4 MiB at IMAGE_PA.
+    MACHINE is x86_64 or aarch64, PAGE and VA_BITS say how it translates. The image is 4 MiB at IMAGE_PA, with
+    or without a HOLE in its mapping.
     """
 
     def __init__(self, machine="x86_64", page=4096, va_bits=48, base=0, size=16 * MIB, slide=0x2e000000,
-                 release="6.99.1-test", split_rom=0):
+                 release="6.99.1-test", hole=False):
         self.machine, self.page, self.va_bits, self.base = machine, page, va_bits, base
         self.ram = bytearray(size)
         self.shift = page.bit_length() - 1
@@ -51,7 +52,12 @@ class Guest:
         self.info = []
         self.release = release
         self.tables = {}
-        self.map(self.image, self.image_pa, self.image_size)
+        if hole:    # what was needed to boot alone is not mapped any more; all else is behind it
+            self.map(self.image, self.image_pa, 2 * MIB)
+            self.map(self.image + 3 * MIB, self.image_pa + 3 * MIB, MIB)
+            self.image_next = self.image_pa + 3 * MIB
+        else:
+            self.map(self.image, self.image_pa, self.image_size)
         self.map(self.direct + base & MASK, base, size)
 
     # ---- memory ----
