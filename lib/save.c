@@ -206,10 +206,15 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	/* A renamed file would leave the other names of the old one behind. */
 	static way *const with_links[] = { save_in_place, save_shifting, NULL };
 	static way *const replacing[] = { save_clone, save_copy, save_in_place, NULL };
-	static way *const all[] = { save_clone, save_in_place, save_copy, NULL };
+	/*
+	 * In place first: what a clone costs grows with the file's extents, and those that hold
+	 * memory of a guest may be very many.  With RAM to save it is the journal that grows.
+	 */
+	static way *const all[] = { save_in_place, save_clone, save_copy, NULL };
+	static way *const with_ram[] = { save_clone, save_in_place, save_copy, NULL };
 	static way *const new_tail[] = { save_copy, NULL };
 	static way *const new_tail_with_links[] = { save_shifting, NULL };
-	way *const *ways = s->replace ? replacing : all;
+	way *const *ways = s->replace ? replacing : s->save_ram ? with_ram : all;
 	struct save job = *s;
 	struct stat st;
 	int err = 0;

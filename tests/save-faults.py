@@ -415,7 +415,8 @@ class Scenario:
         # It is not aligned, as what shares extents has to be.
         if self.is_diff and self.moves:
             return "by a copy"
-        if self.kind in ("btrfs", "xfs"):
+        # Where RAM stays where it is, what a clone costs may be much more than that of in place.
+        if self.kind in ("btrfs", "xfs") and (self.way != "default" or self.edit == "grows" or self.is_ram):
             return "by a clone"
         # Only one inserts ranges, as RAM that moves needs.
         if self.way in ("replace", "output") or self.edit == "grows" and self.kind != "ext4":
@@ -812,7 +813,11 @@ def closed_folder(scenario):
     with scenario.case() as c:
         os.chmod(c.folder, 0o755)
         with Driver(prefix=as_user(UID), program=os.path.join(scenario.root, "driver")) as d:
+            refused(d, "open " + c.path, errno.EACCES)
+            # One that is closed later.
+            os.chmod(c.folder, 0o777)
             d.tell("open " + c.path)
+            os.chmod(c.folder, 0o755)
             for line in scenario.prepare:
                 d.tell(line)
             refused(d, scenario.line, errno.EACCES)
