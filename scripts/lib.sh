@@ -38,12 +38,26 @@ install_missing() {
 	echo "installing: ${missing[*]}"
 	# Old package lists name files that are gone: only then fetch new ones.
 	apt_install "${missing[@]}" >/dev/null 2>&1 ||
-		{ apt-get -qq update && apt_install "${missing[@]}" >/dev/null; } ||
+		{ apt_update && apt_install "${missing[@]}" >/dev/null; } ||
 		{ complain "cannot install: ${missing[*]}" && return 1; }
 }
 
-apt_install() {
-	DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "$@" </dev/null
+# Another program may be installing: apt waits for that, ten minutes.
+apt_waiting() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 "$@" </dev/null; }
+
+apt_install() { apt_waiting -y --no-install-recommends install "$@"; }
+
+# For the lock of the package lists apt itself does not wait.
+apt_update() {
+	local tries said
+
+	for ((tries = 0; tries < 120; tries++)); do
+		said=$(apt_waiting update 2>&1) && return
+		[[ $said == *[Ll]ock* ]] || break
+		sleep 5
+	done
+	complain "apt-get update: $said"
+	return 1
 }
 
 # configure_tree [OPTION...]: makes ./configure where needed, and a Makefile that was
