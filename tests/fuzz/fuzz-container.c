@@ -21,6 +21,8 @@ static const struct field *head_of(const uint8_t *data, size_t n)
 {
 	if (n >= 8 && memcmp(data, "SMSNAP07", 8) == 0)
 		return &format_kvm;
+	if (n >= 8 && memcmp(data, "SMSNAP7D", 8) == 0)
+		return &format_kvm_diff;
 	return n >= 8 && memcmp(data, "SMSNAP\n", 8) == 0 ? &format_hvf : &format_bare;
 }
 
@@ -115,6 +117,7 @@ static void check_json(const struct container *c, const uint8_t *data)
 	demand(!fuzz_decode(head, built.bytes, built.size, 0, &built_c, &e),
 	       "what is built is refused: %s", e.text);
 	again = json_from_container(built_c, false);
+	fuzz_forget_pages(o);
 	demand(again && json_object_equal(o, again), "other JSON of what is built");
 	json_object_put(again);
 	container_free(built_c);

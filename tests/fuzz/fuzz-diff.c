@@ -24,7 +24,7 @@ enum { PAGES = 8, PAGE = LISTED_PAGE, RAM_SIZE = PAGES * PAGE, ODD = 100, ENTRIE
 enum { BASE_HEAD = 80, BASE_RAM = 4096 };
 
 static struct {
-	char diff_path[4200];
+	char diff_path[4300];
 	int diff;
 	int made; /* a file for lists that are made */
 	uint8_t heads[2][BASE_HEAD]; /* of the bases of even and odd size */

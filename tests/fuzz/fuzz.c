@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include <dirent.h>
+#include <json-c/json_object.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +104,17 @@ void fuzz_read_file(const char *path, struct buffer *out)
 		buffer_add(out, part, n);
 	demand(!ferror(f) && !out->failed, "cannot read %s", path);
 	fclose(f);
+}
+
+void fuzz_forget_pages(struct json_object *document)
+{
+	json_object *layout, *pages;
+
+	if (json_object_object_get_ex(document, "layout", &layout) &&
+	    json_object_object_get_ex(layout, "changed_pages", &pages)) {
+		demand(json_object_is_type(pages, json_type_int), "the number of changed pages is none");
+		json_object_object_add(layout, "changed_pages", json_object_new_int(0));
+	}
 }
 
 void demand_told(int err, const struct error *e)

@@ -61,6 +61,13 @@ void demand_bytes(const char *what, const struct buffer *got, const void *p, siz
 int fuzz_decode(const struct field *root, const void *p, size_t n, uint64_t base,
 		struct container **out, struct error *e);
 
+/*
+ * Make the number of changed pages in the document 0, if it is a diff's: what is built of it has
+ * none, whatever it says.
+ */
+struct json_object;
+void fuzz_forget_pages(struct json_object *document);
+
 /* Call FN for each leaf below DIR, views too. */
 typedef void fuzz_leaf(void *ctx, const struct container *c, struct node n);
 void fuzz_leaves(const struct container *c, struct node dir, fuzz_leaf *fn, void *ctx);
