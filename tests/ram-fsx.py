@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """/ram is exercised in all ways that a file can be read and written, however it is
-served, by one thread and by eight: it holds what was written, and the snapshot does not.
+served, by one thread and by eight: it holds what was written, and the snapshot does not. That
+of a differential snapshot as well, which also saves it, mount after mount.
 
 ram-exerciser (its arguments are at the top of ram-exerciser.c) does the work, and
 proves each time that it sees a wrong byte; fio is a second opinion. With SMFS_TEST_ALL=1
@@ -53,10 +54,24 @@ def digest(path):
         return hashlib.sha256(f.read()).hexdigest()
 
 
-class Subject:
-    """A snapshot in a folder of its own, and the model of its RAM, a file, in another."""
+def sample_ram(size):
+    ram = bytearray(reader.exact_bytes(random.Random(7), size))
+    ram[HOLE] = bytes(HOLE.stop - HOLE.start)
+    return ram
 
-    def __init__(self, root=None, smfs=None, options="", size=MEM):
+
+def write_sparse(path, fields, ram):
+    reader.write_file(path, fields, reader.new_layout(fields, ram_offset=reader.RAM_STEP), ram)
+    subprocess.run(["fallocate", "--dig-holes", path], check=True)
+
+
+class Subject:
+    """A snapshot in a folder of its own, and the model of its RAM, a file, in another.
+
+    A DIFF has its base in a third.
+    """
+
+    def __init__(self, root=None, smfs=None, options="", size=MEM, diff=False):
         self.folder = tempfile.mkdtemp(dir=root, prefix="smfs-test-")
         self.scratch = tempfile.mkdtemp(prefix="smfs-test-")
         self.smfs = smfs
@@ -66,12 +81,30 @@ class Subject:
         self.copy = os.path.join(self.scratch, "copy")
         fields = reader.sample_model()
         fields["mem_size"] = size
-        ram = bytearray(reader.exact_bytes(random.Random(7), size))
-        ram[HOLE] = bytes(HOLE.stop - HOLE.start)
+        ram = sample_ram(size)
+        self.base = None
+        if diff:
+            self.base = os.path.join(tempfile.mkdtemp(dir=root, prefix="smfs-test-"), "base")
+            self.base_ram = bytes(ram)
+            write_sparse(self.base, fields, self.base_ram)
+            self.base_digest = digest(self.base)
+            pages = self.sample_pages(size)
+            reader.write_file(self.path, fields, reader.new_layout(fields, "kvm-diff", base=self.base), pages=pages)
+            for i, page in pages:
+                ram[i * reader.PAGE:(i + 1) * reader.PAGE] = page
+        else:
+            write_sparse(self.path, fields, bytes(ram))
         self.ram = bytes(ram)
-        reader.write_file(self.path, fields, reader.new_layout(fields, ram_offset=reader.RAM_STEP), self.ram)
-        subprocess.run(["fallocate", "--dig-holes", self.path], check=True)
         self.digest = digest(self.path)
+
+    @staticmethod
+    def sample_pages(size):
+        """A fifth of them, in no order, alone and in runs, with repeats, in the hole too, zeros among them."""
+        rng = random.Random(8)
+        every = range(size // reader.PAGE)
+        chosen = rng.sample(every, len(every) // 10)
+        chosen += [i for i in every if i // 32 % 10 == 3] + rng.sample(chosen, 5)
+        return [(i, reader.exact_bytes(rng, reader.PAGE) if rng.randrange(8) else bytes(reader.PAGE)) for i in chosen]
 
     def __enter__(self):
         return self
@@ -79,6 +112,8 @@ class Subject:
     def __exit__(self, *exc):
         shutil.rmtree(self.folder)
         shutil.rmtree(self.scratch)
+        if self.base:
+            shutil.rmtree(os.path.dirname(self.base))
 
     @contextlib.contextmanager
     def mounted(self, *options, stderr=None):
@@ -88,7 +123,13 @@ class Subject:
         with Mount(self.path, *self.options, *options, stderr=stderr, smfs=self.smfs) as m:
             yield m.path("ram")
         check(digest(self.path) == self.digest, "the snapshot has changed")
+        self.is_tidy()
+
+    def is_tidy(self):
         check(os.listdir(self.folder) == ["snap"], "something is left beside it")
+        if self.base:
+            check(digest(self.base) == self.base_digest, "the base has changed")
+            check(os.listdir(os.path.dirname(self.base)) == ["base"], "something is left beside the base")
 
     def exercise(self, ram, uses, seed, operations, threads):
         p = subprocess.run([EXERCISER, *uses, ram, self.model, str(seed), str(operations),
@@ -117,6 +158,7 @@ def modes(stack, jobs, missing):
                         ["-e", "at-once"])
         # A write past the end is told of when the kernel likes, and RAM is another file then.
         yield job, Mode("writeback", subject(job, options="writeback"), ["-s"], ["-s"])
+        yield job, Mode("diff", subject(job, diff=True), ["-s", "-e", "at-once"], ["-s", "-e", "at-once"])
     smfs = os.environ.get("SMFS_PASSTHROUGH")
     try:
         if not smfs:
@@ -129,6 +171,9 @@ def modes(stack, jobs, missing):
         s = subject(job, root=root, smfs=smfs)
         is_passed_through(s)
         yield job, Mode("passthrough", s, ["-s", "-e", "late"], ["-s"])
+        s = subject(job, root=root, smfs=smfs, diff=True)
+        is_passed_through(s)
+        yield job, Mode("diff, passthrough", s, ["-s", "-e", "late"], ["-s"])
 
 
 def is_passed_through(subject):
@@ -202,6 +247,70 @@ def run(mode, job):
     return "%s, %s: %s, %.1f s" % (mode.name, how, done, time.monotonic() - start)
 
 
+def are_holes_right(ram, path, what):
+    """What the mount calls a hole is zeros; what the diff lists, and what the base stores, is none."""
+    snap = reader.Snapshot(path)
+    data = set(i for i, _ in snap.pages)
+    with open(ram, "rb", buffering=0) as f:
+        at = holes = 0
+        while at < len(snap.ram):
+            hole = os.lseek(f.fileno(), at, os.SEEK_HOLE)
+            try:
+                end = os.lseek(f.fileno(), hole, os.SEEK_DATA) if hole < len(snap.ram) else hole
+            except OSError:
+                end = len(snap.ram)
+            check(not snap.ram[hole:end].strip(b"\0"), what + ": a hole that is none")
+            check(not any(hole <= i * reader.PAGE < end for i in data), what + ": a listed page is a hole")
+            holes += end - hole
+            at = end if end > hole else len(snap.ram)
+        check(holes >= (HOLE.stop - HOLE.start) // 4, what + ": %d bytes of holes" % holes)
+
+
+def is_list_right(subject, what):
+    """As a writer has it: in order, and nothing that the base has."""
+    pages = reader.Snapshot(subject.path).pages
+    numbers = [i for i, _ in pages]
+    check(numbers == sorted(set(numbers)), what + ": the list is in no order")
+    check(all(page != subject.base_ram[i * reader.PAGE:(i + 1) * reader.PAGE] for i, page in pages),
+          what + ": a page of the base's is listed")
+
+
+def saves(name, **how):
+    """RAM of a diff is saved mount after mount: at a moment, and as it is at the end."""
+    rounds, operations = (20, 20000) if ALL else (4, 300)
+    with Subject(size=MEM - MEM % reader.PAGE, diff=True, **how) as subject:
+        with open(subject.model, "wb") as f:
+            f.write(subject.ram)
+        for seed in range(rounds):
+            what = "%s, mount %d" % (name, seed)
+            with Mount(subject.path, "-o", "save_ram", smfs=subject.smfs) as m:
+                ram = m.path("ram")
+                if not subject.smfs:
+                    are_holes_right(ram, subject.path, what)
+                for _ in range(2):
+                    status, said = subject.exercise(ram, [], seed, operations, 1)
+                    check(status == 0, "%s: %s" % (what, said))
+                    with open(ram, "r+b", buffering=0) as f:
+                        # A page that becomes the base's again is not listed any more.
+                        back = seed * 7 % (len(subject.base_ram) // reader.PAGE) * reader.PAGE
+                        f.seek(back)
+                        f.write(subject.base_ram[back:back + reader.PAGE])
+                        os.fsync(f.fileno())
+                    with open(subject.model, "r+b") as f:
+                        f.seek(back)
+                        f.write(subject.base_ram[back:back + reader.PAGE])
+                    with open(subject.model, "rb") as f:
+                        check(reader.Snapshot(subject.path).ram == f.read(), what + ": what was saved by fsync")
+                    is_list_right(subject, what)
+                status, said = subject.exercise(ram, [], seed + 100, operations, 1)
+                check(status == 0, "%s: %s" % (what, said))
+            with open(subject.model, "rb") as f:
+                check(reader.Snapshot(subject.path).ram == f.read(), what + ": what was saved in the end")
+            is_list_right(subject, what)
+            subject.is_tidy()
+    return "%s: %d mounts, each saved three times" % (name, rounds)
+
+
 def sees_what_is_wrong():
     """A byte that is not what the model says is found, whichever way it is read."""
     with Subject() as subject:
@@ -235,6 +344,10 @@ def main():
         # Processes, as each has a mount (mounted.py).
         with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
             runs = [pool.submit(run, mode, job) for job, mode in modes(stack, jobs, missing)]
+            runs.append(pool.submit(saves, "diff, save_ram"))
+            if os.environ.get("SMFS_PASSTHROUGH"):
+                with contextlib.suppress(filesystems.Missing), filesystems.mounted("xfs") as root:
+                    print(saves("diff, save_ram, passthrough", root=root, smfs=os.environ["SMFS_PASSTHROUGH"]))
             for r in runs:
                 print(r.result(), flush=True)
     if missing:
