@@ -51,6 +51,8 @@ def refused(code, function, *args):
 class Subject:
     """A snapshot in a folder of its own, and what it is to hold."""
 
+    layout = "kvm"
+
     def __init__(self, root):
         self.folder = tempfile.mkdtemp(dir=root)
         self.path = os.path.join(self.folder, "snap")
@@ -60,9 +62,15 @@ class Subject:
         ram = bytearray(reader.exact_bytes(rng, MEM))
         ram[2 << 20:4 << 20] = bytes(2 << 20)
         self.ram = ram
-        reader.write_file(self.path, self.model, reader.new_layout(self.model, ram_offset=reader.RAM_STEP), ram)
+        self.write(root)
+
+    def write(self, _):
+        self.write_plain(self.path)
+
+    def write_plain(self, path):
+        reader.write_file(path, self.model, reader.new_layout(self.model, ram_offset=reader.RAM_STEP), self.ram)
         # The 2 MiB of zeros are a hole.
-        subprocess.run(["fallocate", "--dig-holes", self.path], check=True)
+        subprocess.run(["fallocate", "--dig-holes", path], check=True)
 
     def hash(self):
         with open(self.path, "rb") as f:
@@ -92,6 +100,20 @@ class Subject:
         check(snap.ram == bytes(self.ram), what + ": RAM")
 
 
+class Diff(Subject):
+    """Its base is on the same file system."""
+
+    def write(self, root):
+        self.base = os.path.join(tempfile.mkdtemp(dir=root), "base")
+        self.write_plain(self.base)
+        pages = [(i, (b"page %5d.." % i) * 315) for i in (1500, 0, 1, 500, 1500, 2047)]
+        pages = [(i, page.ljust(reader.PAGE, b"\0")) for i, page in pages]
+        for i, page in pages:
+            self.ram[i * reader.PAGE:(i + 1) * reader.PAGE] = page
+        layout = reader.new_layout(self.model, "kvm-diff", base=self.base, changed_pages=len(pages))
+        reader.write_file(self.path, self.model, layout, pages=pages)
+
+
 def read(path):
     with open(path, "rb", buffering=0) as f:
         return f.readall()
@@ -105,8 +127,8 @@ def write(path, data, at):
         os.close(fd)
 
 
-def is_private(root):
-    s = Subject(root)
+def is_private(root, make):
+    s = make(root)
     before, old = s.hash(), os.stat(s.path)
     with s.mounted() as ram:
         check(read(ram) == bytes(s.ram), "RAM as it is in the snapshot")
@@ -147,11 +169,11 @@ def is_private(root):
         check(read(ram) == bytes(now), "RAM after the snapshot was cut short")
         os.unlink(s.path)
         check(read(ram) == bytes(now), "RAM after the snapshot was removed")
-        os.rename(Subject(root).path, s.path)
+        os.rename(make(root).path, s.path)
 
 
-def survives_saves(root):
-    s = Subject(root)
+def survives_saves(root, make):
+    s = make(root)
     with s.mounted() as ram:
         private = bytearray(s.ram)
         private[5000:5005] = b"kept!"
@@ -166,8 +188,8 @@ def survives_saves(root):
             check(read(ram) == bytes(private), "RAM after an edit")
 
 
-def is_saved_when_asked(root):
-    s = Subject(root)
+def is_saved_when_asked(root, make):
+    s = make(root)
     before = os.stat(s.path)
     with s.mounted("-o", "save_ram") as ram:
         read(ram)
@@ -200,22 +222,22 @@ def is_saved_when_asked(root):
     check(os.stat(s.path).st_nlink == 2, "its other name")
 
 
-def is_left_alone(root):
+def is_left_alone(root, make):
     for options, why in ((("ram=direct",), "ram=direct"), (("ram_limit=1M",), "ram_limit")):
-        s = Subject(root)
+        s = make(root)
         before = s.hash()
         with s.mounted("-o", ",".join(options), way="not passed through: ") as ram:
             check(read(ram) == bytes(s.ram), "RAM")
             write(ram, b"private", 9)
         check(why in s.said, "why: " + why)
         check(s.hash() == before, "the snapshot")
-    s = Subject(root)
+    s = make(root)
     with s.mounted("-o", "ro") as ram:
         check(read(ram) == bytes(s.ram), "RAM of a mount that is read-only")
 
 
-def is_served_as_ever(root):
-    s = Subject(root)
+def is_served_as_ever(root, make):
+    s = make(root)
     before = s.hash()
     with s.mounted(way="not passed through: cannot clone RAM") as ram:
         check(read(ram) == bytes(s.ram), "RAM")
@@ -223,6 +245,24 @@ def is_served_as_ever(root):
         s.ram[9:16] = b"private"
         check(read(ram) == bytes(s.ram), "RAM after a write")
     check(s.hash() == before, "the snapshot")
+
+
+def needs_its_base(root):
+    """Without it, or with one that is elsewhere, a diff is served as ever."""
+    s = Diff(root)
+    elsewhere = tempfile.NamedTemporaryFile()
+    s.write_plain(elsewhere.name)
+    # What it is over does not matter: the listed pages are the same.
+    page = bytes(s.ram[500 * reader.PAGE:501 * reader.PAGE])
+    os.unlink(s.base)
+    for options in ((), ("-o", "base=" + elsewhere.name)):
+        with s.mounted(*options, way="not passed through: ") as ram:
+            with open(ram, "rb", buffering=0) as f:
+                check(os.pread(f.fileno(), reader.PAGE, 500 * reader.PAGE) == page, "a listed page")
+                if not options:
+                    refused(errno.EIO, os.pread, f.fileno(), reader.PAGE, 501 * reader.PAGE)
+            if options:
+                check(read(ram) == bytes(s.ram), "RAM over a base that is elsewhere")
 
 
 def main():
@@ -234,11 +274,14 @@ def main():
     for kind in ("xfs", "btrfs", "ext4", "tmpfs"):
         try:
             with filesystems.mounted(kind) as root:
+                for make in (Subject, Diff):
+                    if kind in ("xfs", "btrfs"):
+                        for test in (is_private, survives_saves, is_saved_when_asked, is_left_alone):
+                            test(root, make)
+                    else:
+                        is_served_as_ever(root, make)
                 if kind in ("xfs", "btrfs"):
-                    for test in (is_private, survives_saves, is_saved_when_asked, is_left_alone):
-                        test(root)
-                else:
-                    is_served_as_ever(root)
+                    needs_its_base(root)
         except filesystems.Missing as e:
             lacking(str(e))
     print("%d checks" % checks)
