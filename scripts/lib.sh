@@ -6,7 +6,7 @@
 
 # shellcheck disable=SC2034 # for whoever sources this
 build_packages=(autoconf automake pkg-config gcc libc6-dev make libfuse3-dev fuse3 check
-	libjson-c-dev libunistring-dev)
+	libjson-c-dev libpng-dev libunistring-dev)
 
 complain() { printf '%s: %s\n' "$0" "$*" >&2; }
 

@@ -30,6 +30,7 @@ struct arguments {
 	bool json;
 	const char *layout;
 	const char *output;
+	const char *png;
 	const char *ram;
 	const char *ram_offset;
 };
@@ -82,6 +83,7 @@ extern const struct command cmd_get;
 extern const struct command cmd_guest;
 extern const struct command cmd_info;
 extern const struct command cmd_ls;
+extern const struct command cmd_map;
 extern const struct command cmd_retarget;
 extern const struct command cmd_set;
 extern const struct command cmd_vmcore;

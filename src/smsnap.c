@@ -20,6 +20,7 @@ static const struct command *const commands[] = {
 	&cmd_guest,
 	&cmd_info,
 	&cmd_ls,
+	&cmd_map,
 	&cmd_retarget,
 	&cmd_set,
 	&cmd_vmcore,
