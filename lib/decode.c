@@ -127,8 +127,10 @@ static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t
 	const struct place *child = &d->out->schema->place[p->first_child];
 	const struct place *end = child + p->children;
 	uint64_t start = at;
+	const char *name;
 
 	while (child < end) {
+		name = child->row->name ? child->row->name : child->row->doc;
 		if (child->tag != tag) {
 			child++;
 		} else if (child->run && child->run_size <= d->size - at) {
@@ -137,7 +139,7 @@ static uint64_t decode_members(struct decoder *d, const struct place *p, int16_t
 		} else {
 			at = decode_member(d, (unsigned)(child - d->out->schema->place), start, at);
 			if (at == FAILED)
-				return child->row->name ? fail_in(d, child->row->name, 0) : FAILED;
+				return name ? fail_in(d, name, 0) : FAILED;
 			child++;
 		}
 	}

@@ -199,7 +199,7 @@ static const struct field kvm[] = {
 static const struct field kvm_diff[] = {
 	{ RECORD, "layout", .of = kvm_diff_header, .views = kvm_diff_views },
 	{ RECORD, .of = container },
-	{ UINT, .size = 4 },
+	{ UINT, .size = 4, .doc = "page list" },
 	{ .kind = END }
 };
 

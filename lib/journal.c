@@ -30,7 +30,7 @@ enum {
 };
 
 static const uint8_t MAGIC[8] = "SMFSUNDO";
-enum { JOURNAL_VERSION = 1, CHUNK = 1 << 16 };
+enum { JOURNAL_VERSION = 1, CHUNK = 1 << 16, BLOCK = 4096 };
 
 /* CRC-32C, the polynomial 0x1edc6f41 reflected. */
 static uint32_t checksum(uint32_t crc, const uint8_t *p, size_t n)
@@ -302,6 +302,26 @@ static int open_journal(struct reader *r, const struct beside *b, const char *na
 	return verify(r, e);
 }
 
+/*
+ * Write N bytes to OFFSET, but for blocks that have them: what was a hole and was not written
+ * to must take no space, of which there may be none.
+ */
+static int write_changed(int fd, const uint8_t *bytes, size_t n, uint64_t offset)
+{
+	uint8_t now[BLOCK];
+	size_t done, take;
+	int err = 0;
+
+	for (done = 0; !err && done < n; done += take) {
+		take = BLOCK - (offset + done) % BLOCK;
+		if (take > n - done)
+			take = n - done;
+		if (io_read(fd, now, take, offset + done) || memcmp(now, bytes + done, take) != 0)
+			err = io_write(fd, bytes + done, take, offset + done);
+	}
+	return err;
+}
+
 static int put_back(const struct reader *r, int fd, uint64_t at, uint64_t offset, uint64_t size,
 		    uint8_t *chunk)
 {
@@ -312,7 +332,7 @@ static int put_back(const struct reader *r, int fd, uint64_t at, uint64_t offset
 
 		err = io_read(r->fd, chunk, take, at);
 		if (!err)
-			err = io_write(fd, chunk, take, offset);
+			err = write_changed(fd, chunk, take, offset);
 		at += take;
 		offset += take;
 		size -= take;
@@ -420,7 +440,8 @@ int journal_undo(const struct beside *b, int fd, struct error *e)
 	if (!err) {
 		err = undo(&r, fd, (uint64_t)st.st_size);
 		if (err)
-			error_set(e, -err, "cannot put back what it holds: %s", strerror(-err));
+			error_set(e, -err, "cannot put back what it holds: %s%s", strerror(-err),
+				  err == -ENOSPC ? "; make room and open it again" : "");
 	}
 	if (r.fd >= 0)
 		close(r.fd);
