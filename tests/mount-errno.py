@@ -67,6 +67,11 @@ KINDS = {
     "longest": ("none", "vcpu/" + "n" * 255, "num_cpus"),
     "toolong": ("none", "n" * 256, "num_cpus"),
 }
+# In a differential snapshot these stand for what only that has.
+OF_A_DIFF = {
+    "string": ("text", "layout/base", "devices/2/backing/path"),
+    "constant": ("ronly", "layout/changed_pages", "num_cpus"),
+}
 TEMP_CONTENT = b"7\n"
 
 # ---- operations -----------------------------------------------------------------
@@ -1012,18 +1017,35 @@ class Test:
             f.write(b"0123456789")
         os.chmod(self.outside, 0o666)
         self.snapshot = os.path.join(work, "snap")
+        self.base = os.path.join(work, "base")
 
-    def sample(self, bare=False):
-        reader.sample(self.snapshot, None if bare else 1 << 16)
+    def sample(self, layout):
+        reader.sample(self.base, 1 << 16)
+        if layout == "bare":
+            reader.sample(self.snapshot, None)
+        else:
+            reader.sample(self.snapshot, 1 << 16, layout, self.base)
 
     def mount(self, name, options, kinds, rule, owner=None, others=(), fixed=(), umask=0o077,
               remount=None):
+        """As mount_layout, of layout kvm, or bare where there are no other kinds than BARE."""
+        self.mount_layout("bare" if kinds is BARE else "kvm", name, options, kinds, rule, owner, others, fixed,
+                          umask, remount)
+
+    def mount_diff(self, name, *arguments, **more):
+        before = {kind: KINDS[kind] for kind in OF_A_DIFF}
+        KINDS.update(OF_A_DIFF)
+        self.mount_layout("kvm-diff", name, *arguments, **more)
+        KINDS.update(before)
+
+    def mount_layout(self, layout, name, options, kinds, rule, owner=None, others=(), fixed=(), umask=0o077,
+                     remount=None):
         """One mount: all operations by its owner, if there is a RULE for him, and by OTHERS.
 
         Each of these is (name, user, rule). FIXED is what reader.compare_mount is to find
         read-only, UMASK what it is to find of the modes. REMOUNT is done to it first.
         """
-        self.sample(bare=kinds is BARE)
+        self.sample(layout)
         with open(self.snapshot, "rb") as f:
             bytes_before = f.read()
         if owner:
@@ -1053,7 +1075,7 @@ class Test:
         with open(self.snapshot, "rb") as f:
             if f.read() != bytes_before:
                 self.failures.append(name + ": the snapshot is not what it was")
-        left = set(os.listdir(self.work)) - {"outside", "snap", "fuse", "bin"}
+        left = set(os.listdir(self.work)) - {"outside", "snap", "base", "fuse", "bin"}
         if left:
             self.failures.append("%s: beside the snapshot: %s" % (name, left))
         print("%-22s %5d cases so far, %.1f s" % (name, self.cases, time.monotonic() - start),
@@ -1107,6 +1129,9 @@ def main():
         test.mount("ro", ["-oro"], WITHOUT_TEMP, follow(*OWN_RIGHTS, READ_ONLY),
                    fixed=("fields", "ram"))
         test.mount("bare", [], BARE, follow(*OWN_RIGHTS))
+        test.mount_diff("diff", [], WITH_ALL, follow(*OWN_RIGHTS))
+        test.mount_diff("diff, ram=direct", ["-oram=direct"], WITH_ALL, follow(*OWN_RIGHTS, RAM_DIRECT))
+        test.mount_diff("diff, ro", ["-oro"], WITHOUT_TEMP, follow(*OWN_RIGHTS, READ_ONLY), fixed=("fields", "ram"))
         if os.geteuid() == 0:
             with_root(test)
         else:
