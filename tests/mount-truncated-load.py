@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The snapshot is cut shorter and shorter while several processes read, write and map
 /ram: what they get is right or an error, nothing that was lost turns to other bytes, and
-the daemon lives.
+the daemon lives. So are a diff, all of whose pages are listed, and the base of another.
 
 Each byte of RAM has its own value below 128, never 0, and is only ever written as that
 value plus 128. With SMFS_TEST_ALL=1 it takes minutes.
@@ -241,7 +241,22 @@ def wait_for_readers(shared):
             raise AssertionError("%s ended: %s" % (kind, what))
 
 
-def cut(shared, snapshot, cuts, rng):
+def cut_plain(path, end):
+    """Cut the file at PATH so that RAM ends at END."""
+    os.truncate(path, reader.RAM_STEP + end)
+
+
+def cut_list(path, end):
+    """The same of a list of all whole pages."""
+    with open(path, "rb") as f:
+        head = f.read(100000)
+    _, start = reader.read_head(head)
+    _, size = reader.decode(head, start)
+    whole = min(end // PAGE, MEM // PAGE)
+    os.truncate(path, min(os.stat(path).st_size, start + size + 4 + whole * (PAGE + 4) + 4 + end % PAGE))
+
+
+def cut(shared, subject, cuts, rng):
     """Shorter, and shorter; mostly inside of pages."""
     for i in range(cuts, 0, -1):
         end = min(MEM - 1, (MEM * i // cuts) - rng.randrange(1, MEM // cuts))
@@ -249,7 +264,7 @@ def cut(shared, snapshot, cuts, rng):
             end = end // PAGE * PAGE
         shared.cut.value = end
         wait_for_readers(shared)
-        os.truncate(snapshot, reader.RAM_STEP + end)
+        subject.cut(end)
         wait_for_readers(shared)
 
 
@@ -274,18 +289,18 @@ def writes_what_it_can(mount, at, mode):
         check(os.pread(f.fileno(), PAGE, at) == WRITTEN[at:at + PAGE], "a page that is written")
 
 
-def is_told_of(mount, snapshot, folder, mode):
+def is_told_of(mount, subject, folder, mode):
     """All of it, in order, as programs do: from the page that it was cut in it is an error."""
     end = MEM // 2 + 123
-    os.truncate(snapshot, reader.RAM_STEP + end)
+    subject.cut(end)
     with open(mount.path("ram"), "rb", buffering=0) as f:
         for at in range(0, MEM, PAGE):
             try:
                 data = os.pread(f.fileno(), PAGE, at)
             except OSError as e:
-                check(e.errno == errno.EIO and at + PAGE > end, "%s at %d" % (e, at))
+                check(e.errno == errno.EIO and at + PAGE > end and not subject.has(at), "%s at %d" % (e, at))
                 continue
-            check(at + PAGE <= end, "what was lost is read at %d" % at)
+            check(at + PAGE <= end or subject.has(at), "what was lost is read at %d" % at)
             is_ram(data, at, "read in order")
         check(f.seek(end + PAGE, os.SEEK_DATA) == end + PAGE, "what was lost is a hole")
     writes_what_it_can(mount, end // PAGE * PAGE, mode)
@@ -296,14 +311,14 @@ def is_told_of(mount, snapshot, folder, mode):
     serves_fields(mount)
 
 
-def load(mount, snapshot, mode, kinds, cuts, rng):
+def load(mount, subject, mode, kinds, cuts, rng):
     shared = Shared(mount.path("ram"), mode)
     children = [multiprocessing.Process(target=work, args=(kind, shared, index))
                 for index, kind in enumerate(kinds)]
     for child in children:
         child.start()
     try:
-        cut(shared, snapshot, cuts, rng)
+        cut(shared, subject, cuts, rng)
         serves_fields(mount)
         check(mount.process.poll() is None, "the daemon died")
     finally:
@@ -316,7 +331,7 @@ def load(mount, snapshot, mode, kinds, cuts, rng):
         check(what is None, "%s: %s" % (kind, what))
         check(kind != "Reader" or right > 0 and refused > 0,
               "%d are read, %d refused" % (right, refused))
-    os.truncate(snapshot, 0)
+    os.truncate(subject.path, 0)
     for name, value in FIELDS.items():
         try:
             with open(mount.path(name), "rb") as f:
@@ -326,35 +341,93 @@ def load(mount, snapshot, mode, kinds, cuts, rng):
     return sum(r[1] for r in reports), sum(r[2] for r in reports)
 
 
+class Subject:
+    """What is cut short."""
+
+    def __init__(self, folder, what):
+        self.what, self.path = what, os.path.join(folder, "snap")
+        self.cut_path = self.path
+        model = reader.sample_model()
+        model["mem_size"] = MEM
+        if what == "snapshot":
+            self.write(self.path, model, RAM)
+            return
+        base = os.path.join(folder, "base")
+        # What the list has, the base has not: its bytes can't be taken for it.
+        listed = range(MEM // PAGE) if what == "diff" else range(0, MEM // PAGE, 5)
+        ram = bytearray(RAM)
+        for i in listed:
+            ram[i * PAGE:(i + 1) * PAGE] = bytes(PAGE)
+        self.write(base, model, bytes(ram))
+        reader.write_file(self.path, model, reader.new_layout(model, "kvm-diff", base=base),
+                          pages=[(i, RAM[i * PAGE:(i + 1) * PAGE]) for i in listed])
+        if what == "base":
+            self.cut_path = base
+
+    @staticmethod
+    def write(path, model, ram):
+        reader.write_file(path, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), ram)
+
+    def cut(self, end):
+        (cut_list if self.what == "diff" else cut_plain)(self.cut_path, end)
+
+    def has(self, at):
+        """Whether RAM at AT is in another file than the one that is cut."""
+        if self.what == "diff":
+            return at >= MEM // PAGE * PAGE
+        return self.what == "base" and at // PAGE % 5 == 0 and at < MEM // PAGE * PAGE
+
+
 @contextlib.contextmanager
-def mounted(folder, mode):
-    snapshot = os.path.join(folder, "snap")
-    model = reader.sample_model()
-    model["mem_size"] = MEM
-    reader.write_file(snapshot, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), RAM)
+def mounted(folder, mode, what):
+    subject = Subject(folder, what)
     with open(os.path.join(folder, "said"), "w", encoding="ascii") as said:
-        with Mount(snapshot, "-o", mode or "rw", stderr=said) as m:
-            yield m, snapshot
+        with Mount(subject.path, "-o", mode or "rw", stderr=said) as m:
+            yield m, subject
+    if what == "base":
+        with open(os.path.join(folder, "said"), encoding="utf-8") as said:
+            told = [line for line in said if "has changed since the mount" in line]
+            check(len(told) == 1, "that the base was cut is told %d times" % len(told))
 
 
-def run(root, modes, name):
+def is_lost_at_once(mount, subject, mode):
+    """A base that is not what it was is not to be had at all; what is not its is."""
+    subject.cut(MEM - PAGE)
+    with open(mount.path("ram"), "rb", buffering=0) as f:
+        for at in range(0, MEM, PAGE):
+            try:
+                data = os.pread(f.fileno(), PAGE, at)
+            except OSError as e:
+                check(e.errno == errno.EIO and not subject.has(at), "%s at %d" % (e, at))
+                continue
+            check(subject.has(at), "what was lost is read at %d" % at)
+            is_ram(data, at, "read in order")
+        check(f.seek(2 * PAGE, os.SEEK_DATA) == 2 * PAGE, "what was lost is a hole")
+    writes_what_it_can(mount, 2 * PAGE, mode)
+    serves_fields(mount)
+
+
+def run(root, modes, name, what="snapshot"):
     folder = tempfile.mkdtemp(dir=root, prefix="smfs-test-")
     try:
         for mode in modes:
             right = refused = 0
-            with mounted(folder, mode) as (mount, snapshot):
-                is_told_of(mount, snapshot, folder, mode)
+            with mounted(folder, mode, what) as (mount, subject):
+                if what == "base":
+                    is_lost_at_once(mount, subject, mode)
+                else:
+                    is_told_of(mount, subject, folder, mode)
             for seed in range(ROUNDS):
                 for kinds, cuts in LOADS[mode]:
-                    with mounted(folder, mode) as (mount, snapshot):
-                        counts = load(mount, snapshot, mode, kinds, cuts, random.Random(seed))
+                    with mounted(folder, mode, what) as (mount, subject):
+                        counts = load(mount, subject, mode, kinds, cuts, random.Random(seed))
                     right += counts[0]
                     refused += counts[1]
-            print("%s, %s: %d right, %d refused, %d cuts" %
-                  (name, mode or "cached", right, refused,
+            print("%s, %s, %s: %d right, %d refused, %d cuts" %
+                  (name, what, mode or "cached", right, refused,
                    ROUNDS * sum(cuts for _, cuts in LOADS[mode])), flush=True)
     except AssertionError as e:
-        sys.exit("FAIL: %s, %s: %s" % (name, mode or "cached", e))
+        sys.exit("FAIL: %s, %s, %s: %s" % (name, what, mode or "cached", e))
     finally:
         shutil.rmtree(folder)
 
@@ -362,10 +435,14 @@ def run(root, modes, name):
 def main():
     require_fuse()
     run(None, MODES, "here")
+    for what in ("diff", "base"):
+        run(None, MODES if ALL else ("ram=direct",), "here", what)
     for kind in filesystems.KINDS:
         try:
             with filesystems.mounted(kind) as root:
                 run(root, MODES if ALL else ("ram=direct",), kind)
+                for what in ("diff", "base") if ALL else ("diff",):
+                    run(root, ("ram=direct",), kind, what)
         except filesystems.Missing as e:
             print("not on %s: %s" % (kind, e))
 
