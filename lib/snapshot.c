@@ -184,6 +184,9 @@ static int open_base(struct snapshot *s, const struct snapshot_options *options,
 		return 0;
 	if (options->base)
 		return error_set(e, -err, "base %s", why.text);
+	/* That nothing is wrong with it a second try may tell. */
+	if (err == -ENOMEM)
+		return error_set(e, -err, "base %s", why.text);
 	error_set(e, -err, "no base: %s; %s", why.text, options->base_hint);
 	if (options->base_use == BASE_NEEDED)
 		return err;

@@ -128,9 +128,11 @@ def try_smsnap(control, name, arguments, check, stdin=None):
             raise Failed("%s, allocation %d: %s" % (name, n, e)) from e
 
 
-def sample(path):
-    """One that has everything, and blobs that hold something."""
-    reader.sample(path, RAM)
+def sample(path, base=None):
+    """One that has everything, and blobs that hold something; a diff of BASE, which is made too."""
+    if base:
+        reader.sample(base, RAM)
+    reader.sample(path, RAM, "kvm-diff" if base else "kvm", base)
     snap = reader.Snapshot(path)
     rng = random.Random(1)
     snap.model["vcpu"][3] = snapmake.kvm_vcpu(rng)
@@ -138,7 +140,10 @@ def sample(path):
     inodes = [reader.num(i, 8) + b"\1" + reader.blob(b"/srv/share" + b"/x" * (i > 1)) for i in range(1, 40)]
     backing["backend_state"] = (b"PFSS" + reader.num(1, 4) + reader.num(9, 8) + reader.num(len(inodes), 8)
                                 + b"".join(inodes) + reader.num(0, 8))
-    reader.write_file(path, snap.model, reader.new_layout(snap.model), snap.ram)
+    if base:
+        reader.write_file(path, snap.model, snap.layout, pages=snap.pages)
+    else:
+        reader.write_file(path, snap.model, reader.new_layout(snap.model), snap.ram)
 
 
 def smsnap(control, work):
@@ -183,12 +188,14 @@ def smsnap(control, work):
 # ---- a mount ------------------------------------------------------------------
 
 class Daemon:
-    """Of a snapshot, which is LINKED from elsewhere too: then its file has to stay."""
+    """Of a snapshot, which is LINKED from elsewhere too: then its file has to stay. A DIFF has
+    its base elsewhere."""
 
-    def __init__(self, control, folder, options, linked=False):
+    def __init__(self, control, folder, options, linked=False, diff=False):
         self.control, self.options = control, options
         self.folder = folder
         self.link = folder + ".link" if linked else None
+        self.base = folder + ".base" if diff else None
         self.snapshot = os.path.join(folder, "snap")
         self.output = os.path.join(folder, "output") if "-ooutput=output" in options else self.snapshot
         self.root = os.path.join(folder, "mnt")
@@ -199,7 +206,7 @@ class Daemon:
         for name in os.listdir(self.folder):
             if name != "mnt":
                 os.unlink(os.path.join(self.folder, name))
-        sample(self.snapshot)
+        sample(self.snapshot, self.base)
         with contextlib.suppress(OSError):
             os.setxattr(self.snapshot, "user.test", b"kept")
         if self.link:
@@ -332,11 +339,14 @@ def mount_serves(daemon, live):
         for _ in range(2):  # what failed is done again
             try:
                 first_look(daemon)
+                ram = fetch(daemon.path("ram"))
                 break
             except OSError as e:
                 require(e.errno in TOLD, "first look: %s" % e)
         else:
             raise Failed("it does not serve")
+        # All of it: a base is not left out for want of memory.
+        require(ram == reader.Snapshot(daemon.snapshot).ram, "RAM is another")
     daemon.stop()
     # A file is released behind the program's back, and not at all once the mount ends.
     require(daemon.control.live <= live + 2 * FILE, "%d allocations leaked" % (daemon.control.live - live))
@@ -770,6 +780,19 @@ def recovery(daemon, name, recover):
             raise Failed("%s, allocation %d: %s" % (name, n, e)) from e
 
 
+def diffs(control, folder, place):
+    name = place + "diff: "
+    daemon = Daemon(control, folder, (), diff=True)
+    try:
+        mount(daemon, name)
+        operations(daemon, name, ("text", "ram"), ("read ram",), compare_saved)
+        for linked in (False, True):
+            daemon = Daemon(control, folder, ("-osave=sync,save_ram",), linked=linked, diff=True)
+            last_save(daemon, name + "linked: " * linked)
+    finally:
+        daemon.kill()
+
+
 def main():
     require_fuse()
     if not os.path.exists(LIBRARY):
@@ -810,6 +833,8 @@ def main():
                 last_save(daemon, place + "linked: ")
                 daemon = Daemon(control, folder, (), linked=True)
                 operations(daemon, place + "linked: ", ("text",), (), compare_saved)
+                diffs(control, folder, place)
+                daemon = Daemon(control, folder, (), linked=True)
                 recovery(daemon, place + "recovery by a mount", recover_by_mount)
                 recovery(daemon, place + "recovery by a dump", recover_by_dump)
         except Failed as e:
