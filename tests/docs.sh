@@ -14,7 +14,7 @@ fuse_options='allow_other allow_root auto_unmount fsname= max_read= noatime node
 mapfile -t table < <(sed -n 's/^\t\(OPT\|OPT_NUMBER\|FUSE_OPT_KEY\)("\([a-z][^"%]*\).*/\2/p' \
 	"$top/src/options.c" | grep -vx debug | sort -u)
 mapfile -t ignored < <(sed -n 's/^\tIGNORE("\(.*\)"),/\1/p' "$top/src/options.c")
-[ ${#table[@]} -ge 18 ] && [ ${#ignored[@]} -ge 10 ] || fail "the table of options is not found"
+if [ ${#table[@]} -lt 18 ] || [ ${#ignored[@]} -lt 10 ]; then fail "the table of options is not found"; fi
 own=()
 for option in "${table[@]}"; do
 	[[ " $fuse_options " == *" $option "* ]] || own+=("$option")

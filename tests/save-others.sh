@@ -94,6 +94,7 @@ for option in rw ro scratch; do
 	expect_status 1 "$SMFS" -o $option "$snap" "$mnt"
 	one_line "snap: locked by (flock|sh) \(process [0-9]+\), which is no mount; wait"
 done
+# shellcheck disable=SC2046 # two processes
 kill $holder $(pgrep -P $holder) || true
 wait $holder || true
 wait_until 20 flock -n "$snap" true || fail "it is still locked"
