@@ -175,7 +175,7 @@ static void check_queue(struct check *k, const char *folder)
 	struct queue_job job = { k, folder };
 	struct findings to = { tell_queue, &job };
 	struct queue q;
-	int err = queue_get(k->s, folder, &q);
+	int err = queue_get(k->c, snapshot_ram(k->s), folder, &q);
 
 	if (err) {
 		k->err = err;
@@ -230,9 +230,10 @@ static const struct rule {
 	{ MACHINE_KVM, check_metadata },
 };
 
-int check_snapshot(struct snapshot *s, const char *host_root, const struct findings *to)
+int check_snapshot(struct snapshot *s, const struct container *c, const char *host_root,
+		   const struct findings *to)
 {
-	struct check k = { .s = s, .c = snapshot_container(s), .host_root = host_root, .to = to };
+	struct check k = { .s = s, .c = c, .host_root = host_root, .to = to };
 	unsigned machines = snapshot_layout(s)->head->machines;
 	size_t i;
 

@@ -10,9 +10,10 @@
 #include "snapshot.h"
 
 /*
- * Tell TO what is wrong with S.  Absolute paths are looked up below HOST_ROOT, a folder without a
+ * Tell TO what is wrong with S, with C for its container.  Absolute paths are looked up below HOST_ROOT, a folder without a
  * slash at its end, or on this host if it is null.  0 or a negative errno.
  */
-int check_snapshot(struct snapshot *s, const char *host_root, const struct findings *to);
+int check_snapshot(struct snapshot *s, const struct container *c, const char *host_root,
+		   const struct findings *to);
 
 #endif

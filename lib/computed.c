@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const struct computed rows[] = {
-	{ "", "check", RO, "would it restore: ok, or a line for each thing that is wrong", computed_check },
-	{ "devices/N/mmio/queues/N", "ring", RO, "the virtqueue in guest memory: what is pending, a line a descriptor", computed_ring },
-	{ "devices/N/mmio/queues/N", "health", RO, "ok, or a line for each thing that is wrong with it", computed_health },
+	{ "", "check", RO, "would it restore: ok, or a line for each thing that is wrong", computed_check, true },
+	{ "devices/N/mmio/queues/N", "ring", RO, "the virtqueue in guest memory: what is pending, a line a descriptor", computed_ring, false },
+	{ "devices/N/mmio/queues/N", "health", RO, "ok, or a line for each thing that is wrong with it", computed_health, false },
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };

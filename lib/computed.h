@@ -15,10 +15,12 @@ struct computed {
 	const char *doc;
 
 	/*
-	 * Append what it holds to OUT.  FOLDER is the path of the folder that it is in.  The
-	 * snapshot's edits stay as they are meanwhile.  0 or a negative errno.
+	 * Append what it holds to OUT.  FOLDER is the path of the folder that it is in.  C is the
+	 * snapshot's container or a copy of it, and stays as it is meanwhile.  0 or a negative errno.
 	 */
-	int (*make)(struct snapshot *s, const char *folder, struct buffer *out);
+	int (*make)(struct snapshot *s, const struct container *c, const char *folder,
+		    struct buffer *out);
+	bool waits; /* for other files: it is to be made from a copy, as nothing may wait with it */
 };
 
 enum { COMPUTED_MAX = 64 };
@@ -33,8 +35,8 @@ bool computed_next(const struct container *c, struct node dir, unsigned *i);
 bool computed_lookup(const struct container *c, struct node dir, const char *name, unsigned *i);
 
 /* The makers, in files of their own. */
-int computed_ring(struct snapshot *s, const char *folder, struct buffer *out);
-int computed_check(struct snapshot *s, const char *folder, struct buffer *out);
-int computed_health(struct snapshot *s, const char *folder, struct buffer *out);
+int computed_ring(struct snapshot *s, const struct container *c, const char *folder, struct buffer *out);
+int computed_check(struct snapshot *s, const struct container *c, const char *folder, struct buffer *out);
+int computed_health(struct snapshot *s, const struct container *c, const char *folder, struct buffer *out);
 
 #endif

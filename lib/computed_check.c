@@ -3,10 +3,11 @@
 #include "check_snapshot.h"
 #include "computed.h"
 
-int computed_check(struct snapshot *s, const char *folder, struct buffer *out)
+int computed_check(struct snapshot *s, const struct container *c, const char *folder,
+		   struct buffer *out)
 {
 	struct findings to = { finding_add_line, out };
-	int err = check_snapshot(s, NULL, &to);
+	int err = check_snapshot(s, c, NULL, &to);
 
 	(void)folder;
 	if (!out->size)

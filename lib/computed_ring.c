@@ -3,10 +3,11 @@
 #include "computed.h"
 #include "queue.h"
 
-int computed_ring(struct snapshot *s, const char *folder, struct buffer *out)
+int computed_ring(struct snapshot *s, const struct container *c, const char *folder,
+		  struct buffer *out)
 {
 	struct queue q;
-	int err = queue_get(s, folder, &q);
+	int err = queue_get(c, snapshot_ram(s), folder, &q);
 
 	if (err)
 		return err;
@@ -15,11 +16,12 @@ int computed_ring(struct snapshot *s, const char *folder, struct buffer *out)
 	return out->failed ? -ENOMEM : 0;
 }
 
-int computed_health(struct snapshot *s, const char *folder, struct buffer *out)
+int computed_health(struct snapshot *s, const struct container *c, const char *folder,
+		  struct buffer *out)
 {
 	struct findings to = { finding_add_line, out };
 	struct queue q;
-	int err = queue_get(s, folder, &q);
+	int err = queue_get(c, snapshot_ram(s), folder, &q);
 
 	if (err)
 		return err;

@@ -38,10 +38,9 @@ static bool add_window(void *ctx, const char *name, uint64_t index, struct node 
 	return true;
 }
 
-int queue_get(struct snapshot *s, const char *path, struct queue *out)
+int queue_get(const struct container *c, struct ram *ram, const char *path, struct queue *out)
 {
 	static const char queues[] = "/queues/";
-	const struct container *c = snapshot_container(s);
 	const char *end = strstr(path, queues);
 	struct gathering g = { .c = c };
 	char mmio[CONTAINER_PATH_MAX];
@@ -61,7 +60,7 @@ int queue_get(struct snapshot *s, const char *path, struct queue *out)
 	snprintf(mmio, sizeof(mmio), "%.*s", (int)(end - path), path);
 	*out = (struct queue){
 		.ring = {
-			.memory = guest_memory_of(c, snapshot_ram(s)),
+			.memory = guest_memory_of(c, ram),
 			.windows = (struct vring_window *)g.windows.bytes,
 			.window_count = (unsigned)(g.windows.size / sizeof(struct vring_window)),
 			.features = number(c, mmio, "driver_features"),

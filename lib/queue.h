@@ -13,9 +13,9 @@ struct queue {
 
 /*
  * The virtqueue whose folder, devices/K/mmio/queues/Q, is at PATH, in *OUT, which is to be put:
- * 0, -ENOENT or -ENOMEM.  S must outlive it.
+ * 0, -ENOENT or -ENOMEM.  RAM, C's, must outlive it; it may be null.
  */
-int queue_get(struct snapshot *s, const char *path, struct queue *out);
+int queue_get(const struct container *c, struct ram *ram, const char *path, struct queue *out);
 void queue_put(struct queue *q);
 
 #endif

@@ -117,7 +117,7 @@ int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out)
 	if (entry.kind == TREE_NODE)
 		return leaf_show(snapshot_container(s), entry.node, 0, SIZE_MAX, out);
 	container_path(snapshot_container(s), entry.node, folder);
-	return entry.computed->make(s, folder, out);
+	return entry.computed->make(s, snapshot_container(s), folder, out);
 }
 
 struct walk {

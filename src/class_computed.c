@@ -28,6 +28,38 @@ static bool computed_changes(struct fs *fs, fuse_ino_t ino)
 	return false;
 }
 
+/* A copy of the container as it is now, in *OUT. */
+static int copy_container(struct fs *fs, struct container **out)
+{
+	struct buffer head = { 0 };
+	int err;
+
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	container_encode(fs->mount.container, NULL, &head);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	if (head.failed) {
+		buffer_free(&head);
+		return -ENOMEM;
+	}
+	err = container_decode(snapshot_layout(fs->mount.snapshot)->head, head.bytes, head.size, 0, out,
+			       NULL);
+	if (err)
+		buffer_free(&head);
+	return err;
+}
+
+static int make_from_copy(struct fs *fs, const struct computed *row, struct buffer *out)
+{
+	struct container *copy;
+	int err = copy_container(fs, &copy);
+
+	if (err)
+		return err;
+	err = row->make(fs->mount.snapshot, copy, row->folder, out);
+	container_free(copy);
+	return err;
+}
+
 static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)
 {
 	const struct computed *row = computed_row(ino_computed(ino));
@@ -35,9 +67,11 @@ static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)
 	char folder[CONTAINER_PATH_MAX];
 	int err;
 
+	if (row->waits) /* it stands in the root */
+		return make_from_copy(fs, row, out);
 	pthread_rwlock_rdlock(&fs->mount.lock);
 	container_path(c, container_standing(c, row->folder, ino_offset(ino)), folder);
-	err = row->make(fs->mount.snapshot, folder, out);
+	err = row->make(fs->mount.snapshot, c, folder, out);
 	pthread_rwlock_unlock(&fs->mount.lock);
 	return err;
 }

@@ -92,7 +92,7 @@ static int check_one(const char *path, const struct arguments *a, struct report 
 		status = command_open(path, &how, SNAPSHOT_LOOK, &s);
 	if (status)
 		return status;
-	err = check_snapshot(s, a->host_root, &to);
+	err = check_snapshot(s, snapshot_container(s), a->host_root, &to);
 	snapshot_close(s);
 	return err ? complain(WRONG_INPUT, "%s: %s", path, strerror(-err)) : 0;
 }
