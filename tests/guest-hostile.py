@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Guests whose memory lies: whatever is asked of them ends within two seconds of a processor's time and
+64 MiB beside what maps the guest's own memory, twice, with an answer or one line that says what is wrong.
+"""
+
+import os
+import random
+import struct
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import guestmake  # noqa: E402
+from guestmake import FINAL, MIB, Guest, num  # noqa: E402
+from mounted import WorkDir  # noqa: E402
+
+SMSNAP = os.environ.get("SMSNAP", "smsnap")
+FILES = ["vmcoreinfo", "banner", "release", "cmdline", "kaslr", "dmesg", "kallsyms", "tasks"]
+SECONDS, MEMORY = 2.0, 64 * MIB
+# A sanitizer's programs are slower and larger.
+SLOW = os.environ.get("SMFS_SANITIZED") == "1"
+SEEDS = 400 if os.environ.get("SMFS_TEST_ALL") == "1" else 6
+most = {"seconds": 0.0}
+runs = 0
+
+
+def ask(what, g, work, arguments):
+    """Run smsnap; whether it gave an answer."""
+    global runs
+    with tempfile.TemporaryFile() as err, open(os.devnull, "r+b") as null:
+        limit = [] if SLOW else ["prlimit", "--data=%d" % (2 * len(g.ram) + MEMORY)]
+        child = subprocess.Popen([*limit, SMSNAP, *arguments], stdin=null, stdout=null, stderr=err)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = status
+        err.seek(0)
+        said = err.read()
+    runs += 1
+    name = "%s: smsnap %s" % (what, " ".join(arguments[:2]))
+    if not os.WIFEXITED(status) or os.WEXITSTATUS(status) not in (0, 1):
+        sys.exit("FAIL: %s: status %#x: %r" % (name, status, said))
+    if os.WEXITSTATUS(status) != (0 if not said else 1) or said.count(b"\n") != (1 if said else 0):
+        sys.exit("FAIL: %s: exit status %d, and says %r" % (name, os.WEXITSTATUS(status), said))
+    seconds = used.ru_utime + used.ru_stime
+    most["seconds"] = max(most["seconds"], seconds)
+    if not SLOW and seconds > SECONDS:
+        sys.exit("FAIL: %s: %.2f seconds" % (name, seconds))
+    if b"out of memory" in said:
+        sys.exit("FAIL: %s: %d MiB were not enough" % (name, MEMORY // MIB))
+    return not said
+
+
+def ask_all(what, g, work, names=(*FILES, "vmcore")):
+    path = os.path.join(work, "snap")
+    g.write(path, getattr(g, "vcpus", ()))
+    return [name for name in names
+            if ask(what, g, work, ["vmcore", path, "-o", path + ".core"] if name == "vmcore" else ["guest", name, path])]
+
+
+def a_guest(**how):
+    """One with everything."""
+    g = Guest(**how)
+    guestmake.printk_ring(g, [(i, b"record %d" % i, FINAL) for i in range(100)], 6, 12)
+    guestmake.kallsyms(g, [(g.image + 16 * i, b"T_stext" if i == 0 else b"tfunction_%d" % i) for i in range(700)],
+                       "6.5", False)
+    guestmake.tasks(g, [(0, 0, b"swapper/0"), (1, 1, b"init"), (2, 1, b"kthreadd"), (7, 1, b"seven")])
+    guestmake.btf(g)
+    if g.machine == "x86_64":
+        g.vcpus = [guestmake.kvm_vcpu({"regs/rsp": g.vmalloc + 0x10018, "sregs/cs/selector": 0x10}) for _ in range(3)]
+        g.map(g.vmalloc + 0x10000, 0xd00000, 0x4000, small=True)
+    g.finish()
+    return g
+
+
+def interesting(rng, g):
+    """A number that is likely to be taken for something."""
+    return rng.choice([
+        lambda: rng.getrandbits(64), lambda: rng.randrange(256), lambda: guestmake.MASK - rng.randrange(256),
+        lambda: g.image + rng.randrange(4 * MIB), lambda: g.direct + g.base + rng.randrange(len(g.ram)) & guestmake.MASK,
+        lambda: g.base + rng.randrange(len(g.ram)) // 4096 * 4096 | rng.choice([1, 3, 0x83, 0x63]),
+        lambda: 1 << rng.randrange(64), lambda: 0])()
+
+
+def mutants(work):
+    """Memory with lies in random places, most of them where something is."""
+    answered = 0
+    for seed in range(SEEDS):
+        rng = random.Random(seed)
+        g = a_guest(**rng.choice([{}, {}, {"va_bits": 57}, {"machine": "aarch64", "base": 0x80000000}]))
+        places = [at for at in range(0, len(g.ram), 8) if g.ram[at:at + 8] != bytes(8)]
+        for _ in range(rng.choice([1, 5, 40, 400])):
+            at = rng.choice(places) + rng.randrange(8)
+            g.poke(g.base + min(at, len(g.ram) - 8), num(interesting(rng, g), 8))
+        answered += len(ask_all("mutant %d" % seed, g, work))
+    if answered < SEEDS:
+        sys.exit("FAIL: of %d mutants only %d answers" % (SEEDS, answered))
+
+
+def everywhere(work):
+    """What is looked for is at every place there is."""
+    for what, pattern in {
+            "notes": struct.pack("<III12s", 11, 65536, 0, b"VMCOREINFO\0") + b"OSRELEASE=1\nSYMBOL(_stext)=1\n",
+            "pages of VMCOREINFO": b"OSRELEASE=1\n" + b"x=y\n" * 900}.items():
+        g = Guest(size=64 * MIB)
+        for pa in range(0, len(g.ram), 4096):
+            g.poke(pa, pattern[:4096])
+        ask_all(what, g, work, ["release"])
+    g = Guest(size=64 * MIB)
+    g.poke(0, (b"....VMCOREINFO\0\0" * (64 * MIB // 16)))
+    ask_all("notes at every 16 bytes", g, work, ["release"])
+    for what, pattern in {"first tasks": b"swapper/0".ljust(16, b"\0"), "BTF": struct.pack("<HBBIIIII", 0xeb9f, 1, 0, 24, 0, 1 << 20, 1 << 20, 1 << 20),
+                          "tokens": b"0\0001\0002\0003\0004\0005\0006\0007\0008\0009\0"}.items():
+        g = Guest()
+        end = g.image_pa + g.image_size
+        g.finish()
+        g.poke(g.image_next, (pattern * (4 * MIB // len(pattern) + 1))[:end - g.image_next])
+        ask_all(what, g, work)
+
+
+def cycles(work):
+    """Page tables that lead to themselves, at every level."""
+    for machine in ("x86_64", "aarch64"):
+        g = Guest(machine, base=0 if machine == "x86_64" else 0x80000000)
+        g.finish()
+        own = g.entry(g.root, 1, False) & ~0x80
+        for i in range(512):
+            if g.ram[g.root - g.base + 8 * i] == 0:
+                g.poke(g.root + 8 * i, num(own, 8))
+        ask_all("page tables in a circle, " + machine, g, work)
+    # As espfix does: one page of entries, from all places of the level above, and so on.
+    g = Guest()
+    g.finish()
+    table = g.give(3 * 4096, 4096)
+    for k in range(3):
+        for i in range(512):
+            g.poke(table + 4096 * k + 8 * i, num(table + 4096 * (k + 1) | 3 if k < 2 else 0x5000 | 3, 8))
+    for i in range(256, 511):
+        if g.ram[g.root + 8 * i] == 0:
+            g.poke(g.root + 8 * i, num(table | 3, 8))
+    ask_all("one page everywhere", g, work)
+
+
+def large(work):
+    """The most of everything that is believed."""
+    g = Guest(size=48 * MIB)
+    # A list of tasks that fills memory, and all claim to be first.
+    n, start = 100000, g.put_outside(bytes(8192 + 160 * 100000), 4096)
+    g.put(b"swapper/0".ljust(16, b"\0"))
+    head = g.put(bytes(16)) - 16 - 64
+    places = [head] + [start + 4096 + 160 * i for i in range(n)]
+    for i, va in enumerate(places):
+        data = num(places[(i + 1) % len(places)], 8) + num(places[i - 1], 8) + bytes(48) + (b"swapper/0" if i == 0 else b"task").ljust(16, b"\0")
+        g.poke(va - g.image + g.image_pa if i == 0 else va - g.direct, data)
+    guestmake.printk_ring(g, [(i, b"x", FINAL) for i in range(1 << 14)], 14, 20)
+    g.finish()
+    found = ask_all("many tasks and records", g, work)
+    if not {"tasks", "dmesg"} <= set(found):
+        sys.exit("FAIL: many tasks and records: only %s" % found)
+    # Tables of symbols of which every name is the longest, and one symbol too many.
+    for count in (100000, 1 << 20, (1 << 32) - 1):
+        g = Guest(size=48 * MIB)
+        where = {}
+        guestmake.kallsyms(g, [(g.image, b"T_stext"), (g.image, b"tx")], "6.5", False)
+        for line in g.info:
+            name, _, value = line.partition("=")
+            where[name[16:-1]] = int(value, 16)
+        g.poke(where["num_syms"] - g.image + g.image_pa, num(count, 4))
+        g.poke(where["token_table"] - g.image + g.image_pa, b"")
+        big = g.put_outside(b"\7T_stext" + (b"\xff\x7f" + b"t" * 0x3fff) * 900, 4096)
+        offsets = g.put_outside(bytes(4 * 200000), 4096)
+        g.info = ["SYMBOL(kallsyms_%s)=%x" % (name, {"names": big, "offsets": offsets}.get(name, value))
+                  for name, value in where.items()]
+        g.finish()
+        ask_all("%d symbols" % count, g, work)
+
+
+def main():
+    with WorkDir() as work:
+        for test in (everywhere, cycles, large, mutants):
+            test(work)
+    print("%d runs; at most %.2f seconds" % (runs, most["seconds"]))
+
+
+main()
