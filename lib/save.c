@@ -212,7 +212,10 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	 */
 	static way *const all[] = { save_in_place, save_clone, save_copy, NULL };
 	static way *const with_ram[] = { save_clone, save_in_place, save_copy, NULL };
-	static way *const new_tail[] = { save_copy, NULL };
+	/* A tail that follows its head is no larger than a diff: its bytes can be journalled. */
+	static way *const glued[] = { save_in_place, save_copy, save_shifting, NULL };
+	static way *const glued_replacing[] = { save_copy, save_in_place, save_shifting, NULL };
+	static way *const new_tail[] = { save_copy, save_shifting, NULL };
 	static way *const new_tail_with_links[] = { save_shifting, NULL };
 	way *const *ways = s->replace ? replacing : s->save_ram ? with_ram : all;
 	struct save job = *s;
@@ -221,6 +224,8 @@ int save(const struct save *s, struct saved *out, struct error *e)
 
 	if (fstat(s->fd, &st) < 0)
 		return error_set(e, errno, "%s", strerror(errno));
+	if (s->new.glued)
+		ways = s->replace ? glued_replacing : glued;
 	if (s->tail_fd >= 0)
 		ways = new_tail;
 	if (s->fd_is_path && st.st_nlink > 1)

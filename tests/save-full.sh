@@ -16,8 +16,8 @@ path=$mnt/devices/0/backing/path
 text() { head -c "$2" /dev/zero | tr '\0' "$1"; }
 
 failed=0
-for size in 120k 128k 136k; do
-	for length in 33000 37000 40960 45056 49152; do
+for size in 108k 112k 116k 120k; do
+	for length in 36900 40960 45056 49152 53248; do
 		mount -t tmpfs -o size=$size smfs-test "$disk"
 		cp --sparse=always "$tests/vectors/kvm-02.snap" "$snap"
 		chmod 600 "$snap"
@@ -39,5 +39,5 @@ for size in 120k 128k 136k; do
 		umount "$disk"
 	done
 done
-[ $failed -ge 5 ] || fail "only $failed saves failed: the disks are too large"
+[ $failed -ge 4 ] || fail "only $failed saves failed: the disks are too large"
 finish 30
