@@ -130,6 +130,14 @@ static bool is_hollow(const struct container *c, uint64_t head_end, uint64_t fil
 	       container_find(c, "vcpu/0", &n) == -ENOENT;
 }
 
+/* Add what a person can do to E. */
+static void advise(const char *advice, struct error *e)
+{
+	struct error why = *e;
+
+	error_set(e, why.code, "%s; %s", why.text, advice);
+}
+
 /* Tell the layout, and read the head. */
 static int open_head(struct snapshot *s, const struct region_options *region, struct error *e)
 {
@@ -144,6 +152,8 @@ static int open_head(struct snapshot *s, const struct region_options *region, st
 				 s->layout->name);
 	err = head_read(s->layout->head, s->fd, region->container_offset, size, &s->container,
 			&s->head_sum, e);
+	if (err == -ERR_TRUNCATED)
+		advise("was it copied whole?", e);
 	if (err && s->layout->offsets_given && !region->container_offset_given)
 		return error_prefix(e, -err, "not a snapshot (no SMSNAP at its start), nor a bare container");
 	if (err)

@@ -290,12 +290,19 @@ int vmcore_view(struct vmcore *v, size_t n, uint64_t offset, ram_viewer *fn, voi
 	if (offset >= v->head_size && n > 0)
 		return ram_view(v->memory.ram, n, offset - v->head_size, fn, ctx);
 	left = n > 0 ? v->head_size - offset : 0;
-	j.head = (struct iovec){ v->head + (n > 0 ? offset : 0), n < left ? n : left };
+	j.head.iov_len = n < left ? n : left;
+	/* A copy: who is told what it holds closes V, which may be gone before FN returns. */
+	j.head.iov_base = malloc(j.head.iov_len + 1);
+	if (!j.head.iov_base)
+		return -ENOMEM;
+	memcpy(j.head.iov_base, v->head + (n > 0 ? offset : 0), j.head.iov_len);
 	if (n <= left) {
 		fn(ctx, &j.head, 1);
-		return 0;
+		err = 0;
+	} else {
+		err = ram_view(v->memory.ram, n - left, 0, join, &j);
 	}
-	err = ram_view(v->memory.ram, n - left, 0, join, &j);
+	free(j.head.iov_base);
 	return err ? err : j.err;
 }
 

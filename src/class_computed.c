@@ -102,12 +102,9 @@ static int computed_open(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct f
 static void computed_read(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size,
 			  uint64_t offset, const struct fuse_file_info *fi)
 {
-	const struct buffer *b = content(fi);
-	size_t at = offset < b->size ? offset : b->size;
-
 	(void)fs;
 	(void)ino;
-	fuse_reply_buf(req, (const char *)b->bytes + at, size < b->size - at ? size : b->size - at);
+	class_reply_part(req, content(fi), size, offset);
 }
 
 static void computed_release(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)

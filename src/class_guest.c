@@ -101,12 +101,9 @@ static int open_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse
 static void read_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t offset,
 		       const struct fuse_file_info *fi)
 {
-	const struct buffer *b = content(fi);
-	uint64_t left = offset < b->size ? b->size - offset : 0;
-
 	(void)fs;
 	(void)ino;
-	fuse_reply_buf(req, left ? (const char *)b->bytes + offset : NULL, size < left ? size : left);
+	class_reply_part(req, content(fi), size, offset);
 }
 
 static void release_guest(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)

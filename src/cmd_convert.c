@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap convert: a snapshot in another layout, or over another base. */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +25,42 @@ static struct ram_source *diff_of(const struct conversion *c)
 	return ram ? ram_diff(ram) : NULL;
 }
 
+/* What the blob at PATH is understood as in C: a row, or null. */
+static const struct field *state_at(const struct container *c, const char *path)
+{
+	struct node n;
+	unsigned place;
+
+	if (container_find(c, path, &n))
+		return NULL;
+	place = container_holds(c, n);
+	return place && place != UINT_MAX ? container_row(c, (struct node){ place, 0 }) : NULL;
+}
+
+/* Whether the blob at PATH says that it is another machine's than OUT is for. */
+static bool loses_state(const struct conversion *c, const char *path)
+{
+	const struct field *state = state_at(snapshot_container(c->in), path);
+
+	return state && state_at(c->container, path) != state;
+}
+
+/* The machine is told by its states too, where the layout does not say which it is. */
+static int check_states(const struct conversion *c, struct error *e)
+{
+	char path[64] = "intc/raw";
+	struct node n;
+	uint64_t i = 0;
+
+	do {
+		if (loses_state(c, path))
+			return error_set(e, EINVAL, "%s: is of another kind of machine than layout %s is for",
+					 path, c->out.layout->name);
+		snprintf(path, sizeof(path), "vcpu/%llu/raw", (unsigned long long)i++);
+	} while (!container_find(c->container, path, &n));
+	return 0;
+}
+
 /* What IN has and OUT could not hold. */
 static int check(const struct conversion *c, struct error *e)
 {
@@ -34,6 +72,8 @@ static int check(const struct conversion *c, struct error *e)
 	if (!(from->head->machines & to->head->machines))
 		return error_set(e, EINVAL, "of layout %s cannot become one of layout %s: it is of another kind of machine",
 				 from->name, to->name);
+	if (check_states(c, e))
+		return -e->code;
 	if (container_number(head, LAYOUT_RAM_GPA, &gpa) && gpa != 0 &&
 	    container_find(c->container, LAYOUT_RAM_GPA, &n))
 		return error_set(e, EINVAL, "layout/ram_gpa is not 0, which layout %s cannot hold", to->name);

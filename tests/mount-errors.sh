@@ -131,10 +131,10 @@ for layout in kvm:8 hvf:8 bare:1; do
 	head=$(($(region container_offset) + $(region container_len)))
 	for ((n = ${layout#*:}; n < head; n += 97)); do
 		head -c "$n" "$snap" >"$tmp/short"
-		refused 1 "([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left\$" \
+		refused 1 "([a-z0-9_]+/)*[a-z0-9_]+: offset 0x[0-9a-f]+: needs [0-9]+ bytes?, [0-9]+ left; was it copied whole\?\$" \
 			"$tmp/short" "$mnt"
 		# offset + left is where the file ends, and the path is one of the tree's.
-		[[ $(cat "$tmp/err") =~ \ ([a-z0-9_/]+):\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
+		[[ $(cat "$tmp/err") =~ \ ([a-z0-9_/]+):\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left\;\ was\ it\ copied\ whole\?$ ]] ||
 			fail "$(cat "$tmp/err")"
 		same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[2] + BASH_REMATCH[4]))
 		[ "${BASH_REMATCH[3]}" -gt "${BASH_REMATCH[4]}" ] || fail "$(cat "$tmp/err")"

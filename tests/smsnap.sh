@@ -76,7 +76,7 @@ for ((n = 1; n < size; n += 13)); do
 	head -c "$n" "$full" >"$tmp/prefix"
 	expect_status 1 "$SMSNAP" dump "$tmp/prefix"
 	same "standard output" "" "$(cat "$tmp/out")"
-	[[ $(cat "$tmp/err") =~ ^smsnap:\ .*$tmp/prefix:\ not\ a\ snapshot\ .*:\ [a-z0-9_/]+:\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left$ ]] ||
+	[[ $(cat "$tmp/err") =~ ^smsnap:\ .*$tmp/prefix:\ not\ a\ snapshot\ .*:\ [a-z0-9_/]+:\ offset\ (0x[0-9a-f]+):\ needs\ ([0-9]+)\ bytes?,\ ([0-9]+)\ left\;\ was\ it\ copied\ whole\?$ ]] ||
 		fail "$n bytes: $(cat "$tmp/err")"
 	same "offset and what is left of $n bytes" "$n" $((BASH_REMATCH[1] + BASH_REMATCH[3]))
 done
