@@ -25,6 +25,7 @@ struct arguments {
 	const char *container_offset;
 	bool decode;
 	bool dry_run;
+	bool hex;
 	const char *host_root;
 	const char *in_base;
 	bool json;
@@ -33,6 +34,7 @@ struct arguments {
 	const char *png;
 	const char *ram;
 	const char *ram_offset;
+	bool utf16;
 };
 
 /* An option that a command takes. */
@@ -80,6 +82,7 @@ extern const struct command cmd_diff;
 extern const struct command cmd_dump;
 extern const struct command cmd_fields;
 extern const struct command cmd_get;
+extern const struct command cmd_grep;
 extern const struct command cmd_guest;
 extern const struct command cmd_info;
 extern const struct command cmd_ls;

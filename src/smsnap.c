@@ -17,6 +17,7 @@ static const struct command *const commands[] = {
 	&cmd_dump,
 	&cmd_fields,
 	&cmd_get,
+	&cmd_grep,
 	&cmd_guest,
 	&cmd_info,
 	&cmd_ls,
