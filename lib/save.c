@@ -200,6 +200,15 @@ int save_finish_undo(const struct save *s, struct saved *out, struct error *e)
 	return err;
 }
 
+/* Whether FD's name is a mount point: then no other file can have it. */
+static bool is_mounted_over(int fd)
+{
+	struct statx st;
+
+	return statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 &&
+	       (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 int save(const struct save *s, struct saved *out, struct error *e)
 {
 	typedef int way(const struct save *, struct saved *, struct error *);
@@ -220,6 +229,7 @@ int save(const struct save *s, struct saved *out, struct error *e)
 		save_clone, save_copy, save_in_place, save_shifting, NULL
 	};
 	static way *const new_tail[] = { save_copy, save_shifting, NULL };
+	static way *const mounted_over[] = { save_in_place, NULL };
 	static way *const new_tail_with_links[] = { save_shifting, NULL };
 	way *const *ways = s->replace ? replacing : s->save_ram ? with_ram : all;
 	struct save job = *s;
@@ -234,6 +244,12 @@ int save(const struct save *s, struct saved *out, struct error *e)
 		ways = new_tail;
 	if (s->fd_is_path && st.st_nlink > 1)
 		ways = s->tail_fd >= 0 ? new_tail_with_links : with_links;
+	/* RAM can be on another machine: it is not copied to find out that it was for nothing. */
+	if (s->fd_is_path && is_mounted_over(s->fd)) {
+		if (save_moves_tail(s))
+			return error_set(e, EOPNOTSUPP, "RAM would have to move, and a file that is a mount point cannot be replaced; edit it where it is stored");
+		ways = mounted_over;
+	}
 	for (; *ways; ways++) {
 		if (out->touched)
 			identity_get(job.fd, &job.identity);
