@@ -405,6 +405,7 @@ static int undo(const struct reader *r, int fd, uint64_t size)
 {
 	uint64_t old_size = le_get(r->header + AT_OLD_SIZE, 8);
 	uint64_t inserted = le_get(r->header + AT_INSERT_SIZE, 8);
+	struct stat st;
 	int err = 0;
 
 	if (inserted && size == old_size + inserted) {
@@ -415,7 +416,10 @@ static int undo(const struct reader *r, int fd, uint64_t size)
 	}
 	if (!err)
 		err = put_all_back(r, fd);
-	if (!err)
+	if (!err && fstat(fd, &st) < 0)
+		err = -errno;
+	/* Some files have a size that cannot be set: a block device's, through FUSE. */
+	if (!err && (uint64_t)st.st_size != old_size)
 		err = io_truncate(fd, old_size);
 	return err ? err : io_sync(fd);
 }

@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 require fuse
 require root
-require cmd flock nbdkit nbdfuse
+require cmd flock nbdinfo nbdkit nbdfuse strace
 nbdkit --dump-plugin file >/dev/null || lacking "nbdkit's file plugin"
 served=$tmp/served
 server=
@@ -49,7 +49,7 @@ sample "$served" $((64 << 30))
 path=devices/0/backing/path
 was=/var/lib/sm/root.img
 # The tests' own reader would read all of it: is TEXT among the fields there?
-stored() { head -c 65536 "$served" | grep -aqF "$1" || fail "$1 is not in the snapshot"; }
+stored() { head -c 65536 "$served" | grep -aF "$1" >/dev/null || fail "$1 is not in the snapshot"; }
 stored $was
 head_sum() { head -c 65536 "$served" | sha256sum; }
 before=$(head_sum)
@@ -75,6 +75,23 @@ done_with
 little 4096
 works stored /srv/new.raw
 
+edited=$crossed
+
+say "# a save that is killed, and the line with it, is undone when it is here again"
+serve
+if "${strace[@]}" -o /dev/null -e trace=fsync -e inject=fsync:signal=KILL:when=3 \
+	"$SMSNAP" set "$snap" "$path=/srv/lost.raw" 2>"$tmp/err"; then
+	fail "it was not killed"
+fi
+works test -s "$snap.smfs-undo"
+done_with
+works stored /srv/lost.raw
+serve
+same "$path" /srv/new.raw "$("$SMSNAP" get "$snap" $path)"
+[ ! -e "$snap.smfs-undo" ] || fail "the journal is still there"
+done_with
+works stored /srv/new.raw
+
 say "# RAM would have to move: refused, and little has crossed"
 serve
 mount_snap "$snap"
@@ -94,5 +111,5 @@ expect_status 1 "$SMSNAP" set "$served" num_cpus=3
 program=smsnap one_line "lock"
 expect_status 1 timeout 10 nbdinfo "nbd+unix:///?socket=$tmp/socket"
 done_with
-finish 15
-say "ok: $looked bytes to look, $crossed at the end"
+say "$looked bytes crossed to look, $edited to edit"
+finish 20
