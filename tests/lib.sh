@@ -62,6 +62,12 @@ strace=(env "ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0" strace)
 
 # ---- the work directory -------------------------------------------------------
 
+# In a mount namespace of its own a test has what others had mounted when that was made, and their
+# daemons would not end before it does.
+if [ -n "${SMFS_OWN_MOUNTS:-}" ]; then
+	awk '$2 ~ /smfs-test-/ { print $2 }' /proc/self/mounts | sort -r | xargs -r -n 1 umount -l 2>/dev/null || true
+fi
+
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/smfs-test-XXXXXX")
 tmp=$(cd "$tmp" && pwd -P)
 mnt=$tmp/mnt
