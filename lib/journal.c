@@ -303,8 +303,8 @@ static int open_journal(struct reader *r, const struct beside *b, const char *na
 }
 
 /*
- * Write N bytes to OFFSET, but for blocks that have them: what was a hole and was not written
- * to must take no space, of which there may be none.
+ * Write N bytes to OFFSET, but for blocks that have them: where there is no space, what was a
+ * hole and was not written to must take none.
  */
 static int write_changed(int fd, const uint8_t *bytes, size_t n, uint64_t offset)
 {
@@ -332,6 +332,8 @@ static int put_back(const struct reader *r, int fd, uint64_t at, uint64_t offset
 
 		err = io_read(r->fd, chunk, take, at);
 		if (!err)
+			err = io_write(fd, chunk, take, offset);
+		if (err == -ENOSPC || err == -EDQUOT)
 			err = write_changed(fd, chunk, take, offset);
 		at += take;
 		offset += take;
