@@ -223,7 +223,7 @@ int save(const struct save *s, struct saved *out, struct error *e)
 	static way *const with_ram[] = { save_clone, save_in_place, save_copy, NULL };
 	/* A tail that follows its head is no larger than a diff: its bytes can be journalled. */
 	static way *const glued[] = {
-		save_in_place, save_clone, save_copy, save_shifting, NULL
+		save_clone, save_in_place, save_copy, save_shifting, NULL
 	};
 	static way *const glued_replacing[] = {
 		save_clone, save_copy, save_in_place, save_shifting, NULL

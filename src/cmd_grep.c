@@ -265,7 +265,7 @@ const struct command cmd_grep = {
 	.least = 2,
 	.most = 2,
 	.summary = "print where bytes stand in guest memory",
-	.help = "Prints the guest-physical address of each place as 0xADDRESS, and the symbol where\n"
+	.help = "Prints the guest-physical address of each place, 0xADDRESS, and the symbol where\n"
 		"it is in the kernel's image.  PATTERN is a text, and no expression.\n"
 		"Exit status: 0 it was found, 1 it was not, 2 trouble.\n",
 	.options = options,

@@ -838,7 +838,7 @@ def not_owner(scenario):
             d.tell(c.open_line())
             for line in scenario.prepare:
                 d.tell(line)
-            if scenario.moves and (scenario.is_diff or scenario.kind != "ext4"):
+            if scenario.moves and not scenario.is_diff and scenario.kind != "ext4":
                 refused(d, scenario.line, errno.EOPNOTSUPP, errno.EPERM)
                 c.holds(scenario.old)
                 c.clean()
