@@ -418,11 +418,11 @@ static int undo(const struct reader *r, int fd, uint64_t size)
 	}
 	if (!err)
 		err = put_all_back(r, fd);
-	if (!err && fstat(fd, &st) < 0)
-		err = -errno;
-	/* Some files have a size that cannot be set: a block device's, through FUSE. */
-	if (!err && (uint64_t)st.st_size != old_size)
+	if (!err)
 		err = io_truncate(fd, old_size);
+	/* Some files have a size that cannot be set: a block device's, through FUSE. */
+	if (err == -ENOSYS && fstat(fd, &st) == 0 && (uint64_t)st.st_size == old_size)
+		err = 0;
 	return err ? err : io_sync(fd);
 }
 
