@@ -415,8 +415,10 @@ class Scenario:
         # It is not aligned, as what shares extents has to be.
         if self.is_diff and self.moves:
             return "by a copy"
-        # Where RAM stays where it is, what a clone costs may be much more than that of in place.
-        if self.kind in ("btrfs", "xfs") and (self.way != "default" or self.edit == "grows" or self.is_ram):
+        # Where RAM stays where it is, what a clone costs may be much more than that of in place. What
+        # has none in it is small, and on btrfs in place may find no room to be undone.
+        small = self.is_diff or self.edit.startswith("bare")
+        if self.kind in ("btrfs", "xfs") and (self.way != "default" or self.edit == "grows" or self.is_ram or small):
             return "by a clone"
         # Only one inserts ranges, as RAM that moves needs.
         if self.way in ("replace", "output") or self.edit == "grows" and self.kind != "ext4":
