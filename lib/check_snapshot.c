@@ -60,22 +60,13 @@ bool check_is(struct check *k, const char *path, const char *word)
 	return is;
 }
 
-static bool count_child(void *ctx, const char *name, uint64_t index, struct node n)
-{
-	(void)name;
-	(void)index;
-	(void)n;
-	++*(uint64_t *)ctx;
-	return true;
-}
-
 uint64_t check_count(struct check *k, const char *path)
 {
 	uint64_t count = 0;
 	struct node n;
 
 	if (!container_find(k->c, path, &n) &&
-	    container_children(k->c, n, 0, count_child, &count) == -ENOMEM)
+	    container_count(k->c, n, &count) == -ENOMEM)
 		k->err = -ENOMEM;
 	return count;
 }

@@ -398,6 +398,21 @@ void container_inside(const struct container *c, struct node blob,
 	}
 }
 
+static bool count_child(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	(void)name;
+	(void)index;
+	(void)n;
+	++*(uint64_t *)ctx;
+	return true;
+}
+
+int container_count(const struct container *c, struct node dir, uint64_t *count)
+{
+	*count = 0;
+	return container_children(c, dir, 0, count_child, count);
+}
+
 /*
  * Names
  */

@@ -63,6 +63,9 @@ const struct field *container_row(const struct container *c, struct node n);
 /* Whether N has children. */
 bool container_is_directory(const struct container *c, struct node n);
 
+/* How many children the directory DIR has, in *COUNT: 0, or an error of container_children. */
+int container_count(const struct container *c, struct node dir, uint64_t *count);
+
 /* Whether N is inside a blob, and which in *BLOB; it need not be there any more. */
 bool container_is_inside(const struct container *c, struct node n, struct node *blob);
 

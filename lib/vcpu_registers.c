@@ -68,21 +68,12 @@ bool vcpu_registers_read(const struct container *c, uint64_t n, struct vcpu_regi
 	return true;
 }
 
-static bool count_child(void *ctx, const char *name, uint64_t index, struct node n)
-{
-	(void)name;
-	(void)index;
-	(void)n;
-	++*(uint64_t *)ctx;
-	return true;
-}
-
 uint64_t vcpu_count(const struct container *c)
 {
 	uint64_t count = 0;
 	struct node n;
 
 	if (container_find(c, "vcpu", &n) == 0)
-		container_children(c, n, 0, count_child, &count);
+		container_count(c, n, &count);
 	return count;
 }

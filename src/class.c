@@ -82,16 +82,6 @@ void class_reply(fuse_req_t req, int err, const struct buffer *out)
 		fuse_reply_buf(req, (const char *)out->bytes, out->size);
 }
 
-void class_reply_part(fuse_req_t req, const struct buffer *whole, size_t size, uint64_t offset)
-{
-	size_t at = offset < whole->size ? offset : whole->size;
-	struct buffer part = { 0 };
-
-	buffer_add(&part, whole->bytes + at, size < whole->size - at ? size : whole->size - at);
-	class_reply(req, part.failed ? -ENOMEM : 0, &part);
-	buffer_free(&part);
-}
-
 int64_t class_seek_plain(uint64_t size, uint64_t offset, int whence)
 {
 	if (offset >= size)

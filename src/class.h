@@ -80,12 +80,6 @@ mode_t class_mode(const struct fs *fs, enum access access);
 /* Answer REQ with what a read found in OUT, or with ERR. */
 void class_reply(fuse_req_t req, int err, const struct buffer *out);
 
-/*
- * Answer REQ with up to SIZE bytes of WHOLE from OFFSET on: with a copy, for who is told closes
- * the file, and WHOLE may be gone before the reply's own call is over.
- */
-void class_reply_part(fuse_req_t req, const struct buffer *whole, size_t size, uint64_t offset);
-
 /* A file of SIZE bytes without holes: as seek. */
 int64_t class_seek_plain(uint64_t size, uint64_t offset, int whence);
 

@@ -1,16 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Computed files.  An open one's handle is the buffer with what it holds. */
-#include <fcntl.h>
-#include <stdlib.h>
-
-#include "class.h"
+/* Computed files. */
 #include "computed.h"
+#include "content.h"
 #include "inode.h"
-
-static const struct buffer *content(const struct fuse_file_info *fi)
-{
-	return (const struct buffer *)(uintptr_t)fi->fh;
-}
 
 /* As in /proc: how much there is shows when it is read. */
 static int computed_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)
@@ -78,50 +70,8 @@ static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)
 
 static int computed_open(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct buffer *out;
-	int err;
-
 	(void)req;
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
-		return -EACCES;
-	out = calloc(1, sizeof(*out));
-	if (!out)
-		return -ENOMEM;
-	err = make(fs, ino, out);
-	if (err) {
-		buffer_free(out);
-		free(out);
-		return err;
-	}
-	fi->fh = (uintptr_t)out;
-	/* Its size says nothing: reads come here to the end. */
-	fi->direct_io = 1;
-	return 0;
-}
-
-static void computed_read(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size,
-			  uint64_t offset, const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	class_reply_part(req, content(fi), size, offset);
-}
-
-static void computed_release(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
-{
-	struct buffer *b = (struct buffer *)(uintptr_t)fi->fh;
-
-	(void)fs;
-	(void)ino;
-	buffer_free(b);
-	free(b);
-}
-
-static int64_t computed_seek(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence)
-{
-	(void)fs;
-	(void)ino;
-	return class_seek_plain(0, offset, whence);
+	return content_open(fs, ino, fi, make);
 }
 
 static bool computed_child(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name,
@@ -144,11 +94,11 @@ const struct file_class class_computed = {
 	.stat = computed_stat,
 	.changes = computed_changes,
 	.open = computed_open,
-	.read = computed_read,
+	.read = content_read,
 	.write = class_refuse_write,
 	.truncate = class_refuse_truncate,
 	.flush = class_flush_nothing,
-	.release = computed_release,
-	.seek = computed_seek,
+	.release = content_release,
+	.seek = content_seek,
 	.child = computed_child,
 };

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What the guest's Linux tells of itself: the directory guest, and its files, each made when it is opened. */
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "class.h"
+#include "content.h"
 #include "guest.h"
 #include "inode.h"
 
@@ -62,64 +60,26 @@ static bool guest_changes(struct fs *fs, fuse_ino_t ino)
 	return false;
 }
 
-/* An open file's handle is its content. */
-static struct buffer *content(const struct fuse_file_info *fi)
+static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)
 {
-	return (struct buffer *)(uintptr_t)fi->fh;
+	const struct guest_file *f = file_of(ino);
+	struct guest_memory g = memory_of(fs);
+	struct error e = { 0 };
+	char text[sizeof(e.text) + 64];
+	int err = guest_file_read(f, &g, out, &e);
+
+	if (!err)
+		return 0;
+	snprintf(text, sizeof(text), "/guest/%s: %s", f->name, e.text);
+	fs->mount.report(text);
+	/* Of what a guest has, nothing else is to be told apart here. */
+	return err == -ENOMEM || err == -ENOENT ? err : -EIO;
 }
 
 static int open_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	const struct guest_file *f = file_of(ino);
-	struct guest_memory g = memory_of(fs);
-	struct buffer *out;
-	struct error e = { 0 };
-	int err;
-
 	(void)req;
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || fi->flags & O_TRUNC)
-		return -EACCES;
-	out = calloc(1, sizeof(*out));
-	if (!out)
-		return -ENOMEM;
-	err = guest_file_read(f, &g, out, &e);
-	if (err) {
-		char text[sizeof(e.text) + 64];
-
-		snprintf(text, sizeof(text), "/guest/%s: %s", f->name, e.text);
-		fs->mount.report(text);
-		buffer_free(out);
-		free(out);
-		/* Of what a guest has, nothing else is to be told apart here. */
-		return err == -ENOMEM || err == -ENOENT ? err : -EIO;
-	}
-	fi->fh = (uintptr_t)out;
-	fi->direct_io = 1;
-	return 0;
-}
-
-static void read_guest(struct fs *fs, fuse_req_t req, fuse_ino_t ino, size_t size, uint64_t offset,
-		       const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	class_reply_part(req, content(fi), size, offset);
-}
-
-static void release_guest(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi)
-{
-	(void)fs;
-	(void)ino;
-	buffer_free(content(fi));
-	free(content(fi));
-}
-
-/* Its size is 0, as far as anybody is told. */
-static int64_t seek_guest(struct fs *fs, fuse_ino_t ino, uint64_t offset, int whence)
-{
-	(void)fs;
-	(void)ino;
-	return class_seek_plain(0, offset, whence);
+	return content_open(fs, ino, fi, make);
 }
 
 static bool child_guest(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name,
@@ -141,11 +101,11 @@ const struct file_class class_guest = {
 	.stat = stat_guest,
 	.changes = guest_changes,
 	.open = open_guest,
-	.read = read_guest,
+	.read = content_read,
 	.write = class_refuse_write,
 	.truncate = class_refuse_truncate,
 	.flush = class_flush_nothing,
-	.release = release_guest,
-	.seek = seek_guest,
+	.release = content_release,
+	.seek = content_seek,
 	.child = child_guest,
 };
