@@ -79,6 +79,32 @@ def false_counts(work):
         at_most("100 bytes, 4,294,967,295 %s" % what, BASE, refused(snapshot, what))
 
 
+def page_lists(work):
+    """Of differential snapshots: that claims what is not there, and that lists one page again and again."""
+    snapshot, base = os.path.join(work, "snap"), os.path.join(work, "base")
+    model = models.snapshot_model(reader.PAGE, [], 0)
+    reader.write_file(base, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), bytes(reader.PAGE))
+    head = reader.write_head(model, reader.new_layout(model, "kvm-diff", base=base))
+    entry = bytes(4) + bytes(reader.PAGE)
+    with open(snapshot, "wb") as f:
+        f.write(head + MANY + entry)
+    at_most("a diff of 4,294,967,295 pages", BASE, refused(snapshot, "4294967295 pages"))
+    count = SIZE // len(entry)
+    with open(snapshot, "wb") as f:
+        f.write(head + reader.num(count, 4))
+        for i in range(count):
+            f.write(bytes(4) + bytes([i & 255 or 1]) * reader.PAGE)
+    before = os.path.getsize(snapshot)
+    with Mount(snapshot) as m:
+        with open(m.path("ram"), "rb") as f:
+            require(f.read() == bytes([(count - 1) & 255 or 1]) * reader.PAGE, "the last of a repeat")
+        at_most("%d times one page: mounted" % count, BASE, m.memory("VmHWM"))
+        with open(m.path("num_cpus"), "wb") as f:
+            f.write(b"5\n")
+        at_most("%d times one page: edited" % count, BASE, m.memory("VmHWM"))
+    require(os.path.getsize(snapshot) == before, "the list has another length")
+
+
 class Huge:
     """A container with so many of ELEMENT that it's about SIZE bytes."""
 
@@ -172,6 +198,7 @@ def main():
         lacking("command valgrind")
     with WorkDir() as work:
         false_counts(work)
+        page_lists(work)
         for h in huge(SIZE):
             served(work, h)
         linear(work)
