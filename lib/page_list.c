@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "page_list.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@
 #include "region.h"
 
 /*
- * Indices are read through the mapping, for there is one in each page of the file or so.
+ * Indices are read through a mapping, for there is one in each page of the file or so.
  * What was read goes out of our memory again after so many bytes.
  */
 enum { WINDOW = 4 << 20 };
@@ -28,18 +29,9 @@ struct listed {
 struct page_list {
 	int fd; /* our own */
 	uint64_t offset;
-	uint64_t entries;
-	uint8_t *map; /* of the entries; null if there are none */
 	struct listed *listed; /* by page, each once */
 	size_t count;
 };
-
-static void forget(const uint8_t *from, const uint8_t *to)
-{
-	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)from / page * page;
-
-	madvise((void *)start, (uintptr_t)to - start, MADV_DONTNEED);
-}
 
 static int by_page(const void *a, const void *b)
 {
@@ -63,16 +55,24 @@ static size_t drop_repeats(struct listed *listed, size_t count)
 	return kept;
 }
 
-/* Read which pages the entries are of. */
-static int read_index(struct page_list *l, uint64_t mem_size, struct error *e)
+static void forget(const uint8_t *from, const uint8_t *to)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)from / page * page;
+
+	madvise((void *)start, (uintptr_t)to - start, MADV_DONTNEED);
+}
+
+/* Read which pages the ENTRIES, mapped at MAP, are of. */
+static int read_index(struct page_list *l, const uint8_t *map, uint64_t entries, uint64_t mem_size,
+		      struct error *e)
 {
 	const uint64_t pages = mem_size / LISTED_PAGE;
-	const uint8_t *at = l->map, *window = l->map;
+	const uint8_t *at = map, *window = map;
 	bool ascending = true;
 	uint8_t index[4];
 	uint64_t i;
 
-	for (i = 0; i < l->entries; i++, at += LIST_ENTRY) {
+	for (i = 0; i < entries; i++, at += LIST_ENTRY) {
 		struct listed *listed = &l->listed[i];
 
 		if (!guard_copy(index, at, sizeof(index)))
@@ -88,8 +88,7 @@ static int read_index(struct page_list *l, uint64_t mem_size, struct error *e)
 			window = at;
 		}
 	}
-	forget(window, at);
-	l->count = l->entries;
+	l->count = entries;
 	if (ascending)
 		return 0;
 	qsort(l->listed, l->count, sizeof(*l->listed), by_page);
@@ -97,15 +96,19 @@ static int read_index(struct page_list *l, uint64_t mem_size, struct error *e)
 	return 0;
 }
 
-static int map_entries(int fd, uint64_t offset, uint64_t entries, uint64_t file_len, uint8_t **out,
-		       struct error *e)
+static int map_index(struct page_list *l, uint64_t entries, uint64_t file_len, uint64_t mem_size,
+		     struct error *e)
 {
-	void *p = NULL;
-	int err = 0;
+	void *map;
+	int err;
 
-	if (entries > 0)
-		err = cow_map_ram(fd, offset, entries * LIST_ENTRY, file_len, MAP_NORESERVE, &p, e);
-	*out = p;
+	if (!entries)
+		return 0;
+	err = cow_map_ram(l->fd, l->offset, entries * LIST_ENTRY, file_len, MAP_NORESERVE, &map, e);
+	if (err)
+		return err;
+	err = read_index(l, map, entries, mem_size, e);
+	cow_unmap_ram(map, entries * LIST_ENTRY);
 	return err;
 }
 
@@ -123,7 +126,7 @@ int page_list_open(int fd, uint64_t offset, uint64_t count, uint64_t file_len, u
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return error_set(e, ENOMEM, "out of memory");
-	*l = (struct page_list){ .offset = offset, .entries = count };
+	l->offset = offset;
 	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	l->listed = malloc(count ? count * sizeof(*l->listed) : 1);
 	if (l->fd < 0)
@@ -131,9 +134,7 @@ int page_list_open(int fd, uint64_t offset, uint64_t count, uint64_t file_len, u
 	else if (!l->listed)
 		err = error_set(e, ENOMEM, "out of memory");
 	else
-		err = map_entries(fd, offset, count, file_len, &l->map, e);
-	if (!err)
-		err = read_index(l, mem_size, e);
+		err = map_index(l, count, file_len, mem_size, e);
 	if (err) {
 		page_list_close(l);
 		return err;
@@ -146,32 +147,16 @@ void page_list_close(struct page_list *l)
 {
 	if (!l)
 		return;
-	if (l->map)
-		cow_unmap_ram(l->map, l->entries * LIST_ENTRY);
 	if (l->fd >= 0)
 		close(l->fd);
 	free(l->listed);
 	free(l);
 }
 
-int page_list_move(struct page_list *l, int fd, uint64_t offset, uint64_t file_len,
-		   struct error *e)
+int page_list_move(struct page_list *l, int fd, uint64_t offset, struct error *e)
 {
-	uint8_t *map;
-	int err = map_entries(fd, offset, l->entries, file_len, &map, e);
-
-	if (err)
-		return err;
-	if (dup3(fd, l->fd, O_CLOEXEC) < 0) {
-		err = error_set(e, errno, "cannot open the page list's file again: %s",
-				strerror(errno));
-		if (map)
-			cow_unmap_ram(map, l->entries * LIST_ENTRY);
-		return err;
-	}
-	if (l->map)
-		cow_unmap_ram(l->map, l->entries * LIST_ENTRY);
-	l->map = map;
+	if (dup3(fd, l->fd, O_CLOEXEC) < 0)
+		return error_set(e, errno, "cannot open the page list's file again: %s", strerror(errno));
 	l->offset = offset;
 	return 0;
 }
@@ -201,19 +186,9 @@ uint64_t page_list_page(const struct page_list *l, size_t number)
 	return number < l->count ? l->listed[number].page : UINT64_MAX;
 }
 
-bool page_list_copy(const struct page_list *l, size_t number, void *to, size_t from, size_t n,
-		    uint64_t *end)
+bool page_list_copy(const struct page_list *l, size_t number, void *to, size_t from, size_t n)
 {
 	uint64_t at = (uint64_t)l->listed[number].entry * LIST_ENTRY + 4 + from;
 
-	if (l->offset + at + n > *end)
-		*end = l->offset + at + n;
-	return guard_copy(to, l->map + at, n);
-}
-
-bool page_list_reaches(const struct page_list *l, uint64_t end)
-{
-	uint8_t last;
-
-	return end == 0 || io_read(l->fd, &last, 1, end - 1) == 0;
+	return io_read(l->fd, to, n, l->offset + at) == 0;
 }

@@ -28,12 +28,8 @@ int page_list_open(int fd, uint64_t offset, uint64_t count, uint64_t file_len, u
 /* L may be null. */
 void page_list_close(struct page_list *l);
 
-/*
- * The same entries are now at OFFSET of FD, a file of FILE_LEN bytes.  On failure all stays as
- * it was.  Nothing else may run.
- */
-int page_list_move(struct page_list *l, int fd, uint64_t offset, uint64_t file_len,
-		   struct error *e);
+/* The same entries are now at OFFSET of FD.  On failure all stays as it was.  Nothing else may run. */
+int page_list_move(struct page_list *l, int fd, uint64_t offset, struct error *e);
 
 /* How many pages are listed; one that is repeated counts once. */
 size_t page_list_count(const struct page_list *l);
@@ -45,14 +41,10 @@ size_t page_list_find(const struct page_list *l, uint64_t page);
 uint64_t page_list_page(const struct page_list *l, size_t number);
 
 /*
- * Copy N bytes of the listed page NUMBER, from byte FROM of it on.  They are right if the file
- * has, after that, all bytes before *END, which is made greater as needed.  False if they
- * are not there any more.
+ * Copy N bytes of the listed page NUMBER, from byte FROM of it on.  False if they are not
+ * there any more.  They are read and not mapped: what is looked at in a large diff would
+ * stay in our memory.
  */
-bool page_list_copy(const struct page_list *l, size_t number, void *to, size_t from, size_t n,
-		    uint64_t *end);
-
-/* Whether the file has all bytes before END. */
-bool page_list_reaches(const struct page_list *l, uint64_t end);
+bool page_list_copy(const struct page_list *l, size_t number, void *to, size_t from, size_t n);
 
 #endif

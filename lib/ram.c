@@ -307,7 +307,7 @@ uint64_t ram_size(const struct ram *r)
 
 static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 {
-	struct copied copied = { 0 };
+	uint64_t copied = 0;
 	uint64_t end = offset + n;
 	uint8_t *out = to;
 
@@ -321,7 +321,7 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 		out += take;
 		offset += take;
 	}
-	return source_holds(r->source, &copied) ? 0 : -EIO;
+	return source_holds(r->source, copied) ? 0 : -EIO;
 }
 
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
@@ -356,14 +356,12 @@ static int settle_last_page(struct ram *r, struct view *v)
 	const uint8_t *start = piece->iov_base, *end = start + piece->iov_len;
 	const uint8_t *page = end - 1 - (uintptr_t)(end - 1) % v->page_size;
 	const uint8_t *from = page < start ? start : page;
-	struct copied copied = { 0 };
 	size_t n;
 
 	if (v->last_of_file > 0 || page > start)
 		from++;
 	n = (size_t)(end - from);
-	copied.region_end = (uint64_t)(end - v->mapping);
-	if (!guard_copy(v->copy, from, n) || !source_holds(r->source, &copied))
+	if (!guard_copy(v->copy, from, n) || !source_holds(r->source, (uint64_t)(end - v->mapping)))
 		return -EIO;
 	if (from == start) {
 		piece->iov_base = v->copy;
@@ -470,7 +468,7 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 {
 	uint64_t at = page * RAM_PAGE;
 	size_t size = r->size - at < RAM_PAGE ? r->size - at : RAM_PAGE;
-	struct copied copied = { 0 };
+	uint64_t copied = 0;
 	bool ok = true;
 
 	pthread_mutex_lock(&r->copy_up);
@@ -480,7 +478,7 @@ static int write_first(struct ram *r, uint64_t page, const uint8_t *data, size_t
 	}
 	if (!is_written(r, page) && n < size)
 		ok = source_copy(r->source, r->top + at, size, at, &copied) &&
-		     source_holds(r->source, &copied);
+		     source_holds(r->source, copied);
 	ok = ok && guard_copy(r->top + at + from, data, n);
 	if (ok && !is_written(r, page)) {
 		atomic_fetch_or(&r->written[page / 64], UINT64_C(1) << page % 64);

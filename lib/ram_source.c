@@ -213,7 +213,7 @@ static int move_region(struct ram_source *s, int fd, uint64_t offset, uint64_t f
 int source_move(struct ram_source *s, int fd, uint64_t offset, uint64_t file_len,
 		struct error *e)
 {
-	int err = s->list ? page_list_move(s->list, fd, offset, file_len, e)
+	int err = s->list ? page_list_move(s->list, fd, offset, e)
 			  : move_region(s, fd, offset, file_len, e);
 
 	if (!err)
@@ -238,21 +238,22 @@ static bool is_region_lost(const struct ram_source *s)
 }
 
 static bool copy_region(const struct ram_source *s, uint8_t *to, size_t n, uint64_t offset,
-			struct copied *c)
+			uint64_t *copied)
 {
-	c->region_end = offset + n;
+	if (*copied < offset + n)
+		*copied = offset + n;
 	return !is_region_lost(s) && guard_copy(to, s->map + offset, n);
 }
 
 bool source_copy(const struct ram_source *s, void *to, size_t n, uint64_t offset,
-		 struct copied *c)
+		 uint64_t *copied)
 {
 	const uint64_t end = offset + n;
 	uint8_t *out = to;
 	size_t i, take;
 
 	if (!s->list)
-		return copy_region(s, out, n, offset, c);
+		return copy_region(s, out, n, offset, copied);
 	i = page_list_find(s->list, offset / LISTED_PAGE);
 	for (; offset < end; offset += take, out += take) {
 		uint64_t page = page_list_page(s->list, i);
@@ -260,14 +261,14 @@ bool source_copy(const struct ram_source *s, void *to, size_t n, uint64_t offset
 
 		if (listed > offset) {
 			take = (listed < end ? listed : end) - offset;
-			if (!copy_region(s, out, take, offset, c))
+			if (!copy_region(s, out, take, offset, copied))
 				return false;
 			continue;
 		}
 		take = LISTED_PAGE - offset % LISTED_PAGE;
 		if (take > end - offset)
 			take = end - offset;
-		if (s->lost || !page_list_copy(s->list, i++, out, offset % LISTED_PAGE, take, &c->list_end))
+		if (s->lost || !page_list_copy(s->list, i++, out, offset % LISTED_PAGE, take))
 			return false;
 	}
 	return true;
@@ -295,14 +296,14 @@ static bool region_reaches(const struct ram_source *s, uint64_t end)
 	return end == 0 || io_read(s->fd, &last, 1, s->offset + end - 1) == 0;
 }
 
-bool source_holds(struct ram_source *s, const struct copied *c)
+bool source_holds(struct ram_source *s, uint64_t copied)
 {
-	bool reaches = region_reaches(s, c->region_end);
+	bool reaches = region_reaches(s, copied);
 
 	/* Told either way: a base that was cut short has changed. */
-	if (s->base.fd >= 0 && c->region_end > 0 && !is_base_unchanged(s))
+	if (s->base.fd >= 0 && copied > 0 && !is_base_unchanged(s))
 		return false;
-	return reaches && (!s->list || page_list_reaches(s->list, c->list_end));
+	return reaches;
 }
 
 const uint8_t *source_shown(const struct ram_source *s)
@@ -406,17 +407,15 @@ uint64_t source_seek(const struct ram_source *s, uint64_t offset, int whence)
 static int write_listed(struct ram_source *s, int fd)
 {
 	uint8_t page[LISTED_PAGE];
-	struct copied c = { 0 };
 	int err = 0;
 	size_t i;
 
 	for (i = 0; !err && i < page_list_count(s->list); i++) {
-		if (!page_list_copy(s->list, i, page, 0, sizeof(page), &c.list_end))
+		if (!page_list_copy(s->list, i, page, 0, sizeof(page)))
 			return -EIO;
 		err = io_write(fd, page, sizeof(page), page_list_page(s->list, i) * LISTED_PAGE);
 	}
-	c.region_end = s->size;
-	return !err && !source_holds(s, &c) ? -EIO : err;
+	return !err && !source_holds(s, s->size) ? -EIO : err;
 }
 
 int source_clone(struct ram_source *s, int fd)

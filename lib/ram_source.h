@@ -68,21 +68,15 @@ void source_lose(struct ram_source *s);
 /* Whether S can't be read now, all of it or a part. */
 bool source_is_lost(const struct ram_source *s);
 
-/* How far in each file what was copied goes: what has been copied may be looked at only once source_holds says so. */
-struct copied {
-	uint64_t region_end; /* in RAM */
-	uint64_t list_end;   /* in the list's file */
-};
-
 /*
- * Copy N bytes at OFFSET to TO, and note in C, which starts as { 0 }, what is to be asked for
- * after it.  False if they are not there.
+ * Copy N bytes at OFFSET to TO, and make *COPIED, which starts as 0, as great as the end of what
+ * came from the region.  They may be looked at only once source_holds says so.  False if they
+ * are not there.
  */
-bool source_copy(const struct ram_source *s, void *to, size_t n, uint64_t offset,
-		 struct copied *c);
+bool source_copy(const struct ram_source *s, void *to, size_t n, uint64_t offset, uint64_t *copied);
 
-/* Whether the files still had what was copied, as C tells, while it was. */
-bool source_holds(struct ram_source *s, const struct copied *c);
+/* Whether the region still had what was copied, as COPIED tells, while it was. */
+bool source_holds(struct ram_source *s, uint64_t copied);
 
 
 /*

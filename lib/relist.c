@@ -53,9 +53,9 @@ static bool next_run(const struct relist *l, uint64_t *offset, uint64_t *size)
 
 static int read_base(struct relist *l, uint64_t offset, size_t n)
 {
-	struct copied copied = { 0 };
+	uint64_t copied = 0;
 
-	if (!source_copy(l->base, l->old, n, offset, &copied) || !source_holds(l->base, &copied))
+	if (!source_copy(l->base, l->old, n, offset, &copied) || !source_holds(l->base, copied))
 		return -EIO;
 	return 0;
 }
