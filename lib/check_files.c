@@ -139,6 +139,34 @@ void check_disks(struct check *k)
  * A base
  */
 
+/* What is wrong with the base, CTX's, is wrong with the snapshot. */
+static void tell_of_base(void *ctx, const struct finding *f)
+{
+	struct check *k = ctx;
+
+	if (f->level == LEVEL_ERROR)
+		finding_tell(k->to, f->level, "layout/base", f->right, "the base's %s: %s", f->path, f->wrong);
+}
+
+/* That the monitor reads the base at PATH, all but its RAM. */
+static void check_base_reads(struct check *k, const char *path)
+{
+	struct snapshot_options o = { .access = SNAPSHOT_LOOK, .base_use = BASE_UNUSED };
+	struct findings to = { tell_of_base, k };
+	struct check base = { .to = &to };
+	struct error e = { 0 };
+
+	if (snapshot_open(path, &o, &base.s, &e)) {
+		finding_tell(k->to, LEVEL_ERROR, "layout/base", "the snapshot that it was taken against", "%s", e.text);
+		return;
+	}
+	base.c = snapshot_container(base.s);
+	check_pairings(&base);
+	check_kvm_states(&base);
+	k->err = base.err;
+	snapshot_close(base.s);
+}
+
 void check_base(struct check *k)
 {
 	const struct stat *own = snapshot_stat(k->s);
@@ -168,6 +196,7 @@ void check_base(struct check *k)
 		finding_tell(k->to, LEVEL_WARNING, "layout/base", "the base as it was then",
 			     "%s: was changed after this snapshot was", real);
 	base_close(&base);
+	check_base_reads(k, real);
 }
 
 /*

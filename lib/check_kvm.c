@@ -28,7 +28,11 @@ enum {
 	CPUID_ADDRESS_BITS_5 = 57, /* and with five */
 };
 static const uint64_t CR0_PG = 1u << 31;
-static const uint64_t CR4_LA57 = 1u << 12;
+static const uint64_t CR4_LA57 = 1u << 12, CR4_VMXE = 1u << 13;
+/* Without those of linear-address masking, 61 and 62. */
+static const uint64_t CR3_TABLE = 0xffffffffff000, CR3_RESERVED = 0x9ff0000000000000;
+/* VME to UMIP, LA57, VMXE, FSGSBASE to SMAP (without KL), PKE, CET and LAM_SUP: without SMXE, and what KVM has no guest use. */
+static const uint64_t CR4_KNOWN = 0x10f73fff;
 
 /* The state of a vCPU: each structure after its size. */
 struct vcpu {
@@ -44,7 +48,7 @@ struct vcpu {
 static const uint32_t msr_ids[] = {
 	0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103
 };
-enum { MSRS = sizeof(msr_ids) / sizeof(msr_ids[0]) };
+enum { MSRS = sizeof(msr_ids) / sizeof(msr_ids[0]), MSRS_MAX = 256, MSR_BYTES = 12 };
 
 /* Those that hold an address, by their index. */
 static const struct { unsigned index; const char *name; } address_msrs[] = {
@@ -101,6 +105,17 @@ static void check_control(const struct cpu_check *c, const struct kvm_sregs *s)
 		tell(c, LEVEL_ERROR, "sregs/cr0", "both or neither", "paging (PG) without protection (PE)");
 	if (s->cr0 & CR0_NW && !(s->cr0 & CR0_CD))
 		tell(c, LEVEL_ERROR, "sregs/cr0", "CD with it", "NW without CD");
+	if (paging && s->cr3 & CR3_RESERVED)
+		tell(c, LEVEL_ERROR, "sregs/cr3", "zeros there", "0x%llx has reserved bits", s->cr3);
+	else if (paging && (s->cr3 & CR3_TABLE) >= check_number(c->k, "mem_size"))
+		tell(c, LEVEL_WARNING, "sregs/cr3", "an address in RAM", "the page tables at 0x%llx are not in RAM",
+		     s->cr3 & CR3_TABLE);
+	if (s->cr4 & ~CR4_KNOWN)
+		tell(c, LEVEL_ERROR, "sregs/cr4", "bits that KVM knows alone", "0x%llx has bits that no guest can set",
+		     s->cr4);
+	if (s->cr4 & CR4_VMXE)
+		tell(c, LEVEL_WARNING, "sregs/cr4", "a host that lets its guests have VMX",
+		     "the guest is a host itself (VMXE)");
 	if (long_mode && !(s->cr4 & CR4_PAE))
 		tell(c, LEVEL_ERROR, "sregs/cr4", "PAE with it", "long mode with paging, without PAE");
 	if (long_mode && !(s->efer & EFER_LMA))
@@ -120,12 +135,12 @@ static void check_control(const struct cpu_check *c, const struct kvm_sregs *s)
 
 static void check_events(const struct cpu_check *c, const struct kvm_vcpu_events *e)
 {
+	/* A payload and a triple fault KVM takes only from who has asked for them, and the monitor does not. */
 	uint32_t known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			 KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
-			 KVM_VCPUEVENT_VALID_PAYLOAD | 0x20 /* VALID_TRIPLE_FAULT, of newer headers */;
+			 KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 
 	if (e->flags & ~known)
-		tell(c, LEVEL_ERROR, "events/flags", "known flags alone", "0x%x has flags that there are not",
+		tell(c, LEVEL_ERROR, "events/flags", "bits 0 to 3 alone", "0x%x has flags that are not restored",
 		     e->flags);
 	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == 2))
 		tell(c, LEVEL_ERROR, "events/exception/nr", "0 to 31, and not 2", "%u is no exception",
@@ -202,8 +217,9 @@ static void check_regs(const struct cpu_check *c, const struct vcpu *v)
 	if (!(v->regs.rflags & 2))
 		tell(c, LEVEL_WARNING, "regs/rflags", "bit 1 set", "0x%llx: bit 1 is always set",
 		     v->regs.rflags);
-	if (v->mp_state.mp_state > KVM_MP_STATE_SIPI_RECEIVED)
-		tell(c, LEVEL_WARNING, "mp_state", "0 to 4", "%u is no state of an x86 vCPU",
+	if (v->mp_state.mp_state > KVM_MP_STATE_SIPI_RECEIVED &&
+	    v->mp_state.mp_state != KVM_MP_STATE_AP_RESET_HOLD)
+		tell(c, LEVEL_ERROR, "mp_state", "0 to 4, or 9", "%u is no state of an x86 vCPU",
 		     v->mp_state.mp_state);
 }
 
@@ -238,24 +254,94 @@ static void check_vcpu(struct check *k, uint64_t index, const uint8_t *bytes)
 	check_regs(&c, &v);
 }
 
+/* Each structure of a vCPU's state, and of the interrupt controllers'. */
+static const uint16_t vcpu_sizes[] = {
+	sizeof(struct kvm_regs), sizeof(struct kvm_sregs), sizeof(struct kvm_fpu), sizeof(struct kvm_xcrs),
+	sizeof(struct kvm_vcpu_events), sizeof(struct kvm_mp_state), sizeof(struct kvm_debugregs),
+	sizeof(struct kvm_lapic_state),
+};
+static const uint16_t intc_sizes[] = {
+	sizeof(struct kvm_pit_state2), sizeof(struct kvm_irqchip), sizeof(struct kvm_irqchip),
+	sizeof(struct kvm_irqchip), sizeof(struct kvm_clock_data),
+};
+
+/* Of what V starts with, the bytes that structures of these COUNT SIZES take; 0: it does not. */
+static size_t structures_end(const struct value *v, const uint16_t *sizes, unsigned count)
+{
+	size_t at = 0;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		if (v->size - at < 4 || le_get(v->bytes + at, 4) != sizes[i] || v->size - at - 4 < sizes[i])
+			return 0;
+		at += 4u + sizes[i];
+	}
+	return at;
+}
+
+/* The same of a vCPU's: the structures, and the MSRs. */
+static size_t vcpu_end(const struct value *v)
+{
+	size_t at = structures_end(v, vcpu_sizes, sizeof(vcpu_sizes) / sizeof(vcpu_sizes[0]));
+	uint64_t count;
+
+	if (!at || v->size - at < 4)
+		return 0;
+	count = le_get(v->bytes + at, 4);
+	at += 4;
+	return count <= MSRS_MAX && v->size - at >= count * MSR_BYTES ? at + count * MSR_BYTES : 0;
+}
+
+/* Tell of a state of V at PATH that ends at END: whether it is one. */
+static bool tell_state(struct check *k, const char *path, const struct value *v, size_t end, const char *wrong,
+		       const char *right)
+{
+	if (!end)
+		finding_tell(k->to, LEVEL_ERROR, path, right, "%s", wrong);
+	else if (v->size > end)
+		finding_tell(k->to, LEVEL_WARNING, path, right, "the monitor leaves out the last %zu bytes",
+			     v->size - end);
+	return end;
+}
+
+static bool is_vcpu(struct check *k, uint64_t index, struct value *out)
+{
+	char path[CHECK_PATH];
+
+	return check_value(k, check_path(path, "vcpu/%" PRIu64 "/raw", index), out) &&
+	       tell_state(k, path, out, vcpu_end(out), "is no state of an x86-64 vCPU",
+			  "eight structures of KVM's, each with its size, and MSRs");
+}
+
+static bool is_intc(struct check *k, struct value *out)
+{
+	size_t end;
+
+	if (!check_value(k, "intc/raw", out))
+		return false;
+	end = structures_end(out, intc_sizes, sizeof(intc_sizes) / sizeof(intc_sizes[0]));
+	return tell_state(k, "intc/raw", out, end, "is no state of the interrupt controllers",
+			  "five structures of KVM's, each with its size");
+}
+
 void check_kvm_vcpus(struct check *k)
 {
 	uint64_t i, count = check_count(k, "vcpu");
-	char path[CHECK_PATH];
 	struct value v;
 
-	for (i = 0; i < count; i++) {
-		/* What is shown beside raw has the sizes that it must have. */
-		bool understood = check_has(k, check_path(path, "vcpu/%" PRIu64 "/regs", i));
-
-		if (!check_value(k, check_path(path, "vcpu/%" PRIu64 "/raw", i), &v))
-			continue;
-		if (understood)
+	for (i = 0; i < count; i++)
+		if (is_vcpu(k, i, &v))
 			check_vcpu(k, i, v.bytes);
-		else
-			finding_tell(k->to, LEVEL_ERROR, path, "eight structures of KVM's, each with its size, and MSRs",
-				     "is no state of an x86-64 vCPU");
-	}
+}
+
+void check_kvm_states(struct check *k)
+{
+	uint64_t i, count = check_count(k, "vcpu");
+	struct value v;
+
+	is_intc(k, &v);
+	for (i = 0; i < count; i++)
+		is_vcpu(k, i, &v);
 }
 
 void check_kvm_intc(struct check *k)
@@ -267,13 +353,8 @@ void check_kvm_intc(struct check *k)
 	size_t at = 0;
 	unsigned i;
 
-	if (!check_value(k, "intc/raw", &v))
+	if (!is_intc(k, &v))
 		return;
-	if (!check_has(k, "intc/pit")) {
-		finding_tell(k->to, LEVEL_ERROR, "intc/raw", "five structures of KVM's, each with its size",
-			     "is no state of the interrupt controllers");
-		return;
-	}
 	take(v.bytes, &at, &pit, sizeof(pit));
 	for (i = 0; i < 3; i++) {
 		take(v.bytes, &at, &chip, sizeof(chip));

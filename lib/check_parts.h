@@ -37,7 +37,9 @@ bool check_is(struct check *k, const char *path, const char *word);
 /* How many elements the list at PATH has. */
 uint64_t check_count(struct check *k, const char *path);
 
-/* Rules. */
+/* Rules.  The first two are what a base, too, has to pass to be read. */
+void check_pairings(struct check *k);
+void check_kvm_states(struct check *k);
 void check_kvm_vcpus(struct check *k);
 void check_kvm_intc(struct check *k);
 void check_disks(struct check *k);

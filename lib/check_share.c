@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check_parts.h"
 
@@ -13,11 +14,18 @@ struct window {
 	uint64_t start, size, index; /* the last: of the device */
 };
 
+/* Where inode NODEID stands. */
+struct inode {
+	uint64_t nodeid, index;
+};
+
 /* One share. */
 struct share {
 	struct check *k;
 	uint64_t index;
-	char at[CHECK_PATH]; /* devices/K/backing */
+	char at[CHECK_PATH];  /* devices/K/backing */
+	struct buffer inodes; /* struct inode, in order */
+	struct buffer mapped; /* the indices of those that slots map */
 };
 
 /* The path NAME in S's folder, in OUT. */
@@ -34,21 +42,49 @@ static uint64_t number(const struct share *s, const char *name)
 	return check_number(s->k, in(s, path, name));
 }
 
-/* The index of the inode NODEID, the last of that number, in *OUT. */
-static bool find_inode(const struct share *s, uint64_t nodeid, uint64_t count, uint64_t *out)
+static int compare_inodes(const void *a, const void *b)
 {
-	char name[80];
-	bool found = false;
-	uint64_t i;
+	const struct inode *x = a, *y = b;
 
-	for (i = 0; i < count; i++) {
+	if (x->nodeid != y->nodeid)
+		return x->nodeid < y->nodeid ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static void find_inodes(struct share *s)
+{
+	char path[CHECK_PATH], name[80];
+	uint64_t i, count = check_count(s->k, in(s, path, "backend_state/inodes"));
+
+	for (i = 0; i < count && !s->inodes.failed; i++) {
+		struct inode inode = { .index = i };
+
 		snprintf(name, sizeof(name), "backend_state/inodes/%" PRIu64 "/nodeid", i);
-		if (number(s, name) == nodeid) {
-			*out = i;
-			found = true;
-		}
+		inode.nodeid = number(s, name);
+		buffer_add(&s->inodes, &inode, sizeof(inode));
 	}
-	return found;
+	if (s->inodes.size)
+		qsort(s->inodes.bytes, s->inodes.size / sizeof(struct inode), sizeof(struct inode), compare_inodes);
+}
+
+/* The index of the inode NODEID, the last of that number, in *OUT. */
+static bool find_inode(const struct share *s, uint64_t nodeid, uint64_t *out)
+{
+	const struct inode *inodes = (const struct inode *)s->inodes.bytes;
+	size_t low = 0, high = s->inodes.size / sizeof(*inodes);
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (inodes[middle].nodeid <= nodeid)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (!low || inodes[low - 1].nodeid != nodeid)
+		return false;
+	*out = inodes[low - 1].index;
+	return true;
 }
 
 /* The canonical path of the share's folder, as its host knows it, in OUT. */
@@ -81,13 +117,13 @@ static bool check_folder(const struct share *s, char out[PATH_MAX])
 }
 
 /* That the root's inode is FOLDER. */
-static void check_root(const struct share *s, const char *folder, uint64_t inodes)
+static void check_root(const struct share *s, const char *folder)
 {
 	char path[CHECK_PATH], name[80];
 	struct value v;
 	uint64_t i;
 
-	if (!find_inode(s, ROOT_NODE, inodes, &i)) {
+	if (!find_inode(s, ROOT_NODE, &i)) {
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, "backend_state/inodes"), "the share's root",
 			     "there is no inode 1");
 		return;
@@ -100,32 +136,89 @@ static void check_root(const struct share *s, const char *folder, uint64_t inode
 			     (const char *)v.bytes, folder);
 }
 
-static void check_slot(const struct share *s, uint64_t i, uint64_t inodes)
+/* What the monitor maps is a file that it can open for reading and writing. */
+static void check_mapped_file(const struct share *s, uint64_t inode)
 {
+	static const char right[] = "a regular file that is there, and can be written, as it is mapped";
 	char path[CHECK_PATH], name[80], real[PATH_MAX];
-	uint64_t window = number(s, "dax_window_len"), offset, length, inode;
+	const char *why = NULL;
 	struct value v;
 	struct stat st;
 
-	snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/moffset", i);
-	offset = number(s, name);
+	snprintf(name, sizeof(name), "backend_state/inodes/%" PRIu64 "/path", inode);
+	if (!check_value(s->k, in(s, path, name), &v))
+		return;
+	if (!check_host_path(s->k, &v, real))
+		why = "is no path of a file";
+	else if (stat(real, &st) < 0 || (S_ISREG(st.st_mode) && access(real, R_OK | W_OK) < 0))
+		why = strerror(errno);
+	else if (!S_ISREG(st.st_mode))
+		why = "is no regular file";
+	if (why)
+		finding_tell(s->k->to, LEVEL_ERROR, path, right, "%.*s: %s", (int)v.size, (const char *)v.bytes, why);
+}
+
+static uint64_t slot_number(const struct share *s, uint64_t i, const char *name)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), "dax_state/slots/%" PRIu64 "/%s", i, name);
+	return number(s, path);
+}
+
+/* What is mapped is whole pages. */
+static void check_pages(const struct share *s, uint64_t i, const char *name)
+{
+	char path[CHECK_PATH], inside[80];
+	uint64_t n = slot_number(s, i, name);
+
+	snprintf(inside, sizeof(inside), "dax_state/slots/%" PRIu64 "/%s", i, name);
+	if (n % RAM_PAGE)
+		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, inside), "a multiple of 4096", "%" PRIu64 " is none", n);
+}
+
+/* A slot of no bytes is not mapped. */
+static void check_slot(struct share *s, uint64_t i, const struct window *w)
+{
+	char path[CHECK_PATH], name[80];
+	uint64_t window = number(s, "dax_window_len"), inode;
+
 	snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/len", i);
-	length = number(s, name);
-	if (offset > window || length > window - offset)
+	if (w->start > window || w->size > window - w->start)
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, name), "bytes in the window",
-			     "%" PRIu64 " bytes at %" PRIu64 " are not in a window of %" PRIu64, length, offset,
+			     "%" PRIu64 " bytes at %" PRIu64 " are not in a window of %" PRIu64, w->size, w->start,
 			     window);
+	if (!w->size)
+		return;
+	check_pages(s, i, "moffset");
+	check_pages(s, i, "len");
+	check_pages(s, i, "foffset");
 	snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/nodeid", i);
-	if (!find_inode(s, number(s, name), inodes, &inode)) {
+	if (find_inode(s, number(s, name), &inode))
+		buffer_add(&s->mapped, &inode, sizeof(inode));
+	else
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, name), "an inode of the share",
 			     "there is no inode %" PRIu64, number(s, name));
-		return;
-	}
-	snprintf(name, sizeof(name), "backend_state/inodes/%" PRIu64 "/path", inode);
-	if (check_value(s->k, in(s, path, name), &v) &&
-	    (!check_host_path(s->k, &v, real) || stat(real, &st) < 0))
-		finding_tell(s->k->to, LEVEL_ERROR, path, "a file that is there, as it is mapped",
-			     "%.*s: %s", (int)v.size, (const char *)v.bytes, strerror(errno));
+}
+
+static int compare_indices(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Each file once, however many slots map it. */
+static void check_mapped_files(struct share *s)
+{
+	uint64_t *indices = (uint64_t *)s->mapped.bytes;
+	size_t i, count = s->mapped.size / sizeof(*indices);
+
+	if (count)
+		qsort(indices, count, sizeof(*indices), compare_indices);
+	for (i = 0; i < count; i++)
+		if (i == 0 || indices[i] != indices[i - 1])
+			check_mapped_file(s, indices[i]);
 }
 
 static int compare_windows(const void *a, const void *b)
@@ -151,7 +244,7 @@ static bool overlap(struct buffer *list, size_t *at)
 	return false;
 }
 
-static void check_slots(const struct share *s, uint64_t inodes)
+static void check_slots(struct share *s)
 {
 	char path[CHECK_PATH], name[80];
 	uint64_t i, count = check_count(s->k, in(s, path, "dax_state/slots"));
@@ -159,15 +252,13 @@ static void check_slots(const struct share *s, uint64_t inodes)
 	size_t at;
 
 	for (i = 0; i < count; i++) {
-		struct window w = { .index = i };
+		struct window w = { slot_number(s, i, "moffset"), slot_number(s, i, "len"), i };
 
-		check_slot(s, i, inodes);
-		snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/moffset", i);
-		w.start = number(s, name);
-		snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/len", i);
-		w.size = number(s, name);
-		buffer_add(&list, &w, sizeof(w));
+		check_slot(s, i, &w);
+		if (w.size)
+			buffer_add(&list, &w, sizeof(w));
 	}
+	check_mapped_files(s);
 	if (list.failed) {
 		s->k->err = -ENOMEM;
 	} else if (overlap(&list, &at)) {
@@ -180,7 +271,7 @@ static void check_slots(const struct share *s, uint64_t inodes)
 	buffer_free(&list);
 }
 
-static void check_dax(const struct share *s, uint64_t inodes)
+static void check_dax(struct share *s)
 {
 	static const struct { const char *state, *field; } same[] = {
 		{ "dax_state/base_gpa", "dax_gpa" }, { "dax_state/window_len", "dax_window_len" },
@@ -193,7 +284,7 @@ static void check_dax(const struct share *s, uint64_t inodes)
 			finding_tell(s->k->to, LEVEL_ERROR, in(s, path, same[i].state), same[i].field,
 				     "0x%" PRIx64 ", and %s is 0x%" PRIx64, number(s, same[i].state),
 				     same[i].field, number(s, same[i].field));
-	check_slots(s, inodes);
+	check_slots(s);
 }
 
 /* A state that is there, and what shows that it is understood. */
@@ -215,22 +306,25 @@ static void check_share(struct check *k, uint64_t index, struct buffer *windows)
 {
 	struct share s = { .k = k, .index = index };
 	struct window w = { .index = index };
-	char folder[PATH_MAX], path[CHECK_PATH];
-	uint64_t inodes = 0;
+	char folder[PATH_MAX];
 	bool there;
 
 	check_path(s.at, "devices/%" PRIu64 "/backing", index);
 	there = check_folder(&s, folder);
 	if (is_understood(&s, "backend_state/raw", "backend_state/version")) {
-		inodes = check_count(k, in(&s, path, "backend_state/inodes"));
-		check_root(&s, there ? folder : NULL, inodes);
+		find_inodes(&s);
+		check_root(&s, there ? folder : NULL);
 	}
 	if (is_understood(&s, "dax_state/raw", "dax_state/version"))
-		check_dax(&s, inodes);
+		check_dax(&s);
 	w.start = number(&s, "dax_gpa");
 	w.size = number(&s, "dax_window_len");
 	if (w.size)
 		buffer_add(windows, &w, sizeof(w));
+	if (s.inodes.failed || s.mapped.failed)
+		k->err = -ENOMEM;
+	buffer_free(&s.inodes);
+	buffer_free(&s.mapped);
 }
 
 void check_shares(struct check *k)

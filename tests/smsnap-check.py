@@ -38,19 +38,19 @@ def sized(*structures):
 def vcpu(msrs=MSRS, **changes):
     """A vCPU of Linux in 64-bit mode, as <linux/kvm.h> lays it out."""
     at = {"cr0": 0x80050033, "cr4": 0x6f0, "efer": 0xd01, "apic_base": 0xfee00d00, "l": 1, "xcr0": 7, "nr_xcrs": 1,
-          "xcr_flags": 0, "rip": KERNEL, "lstar": KERNEL, "debug_flags": 0, "dr7": 0x400, "event_flags": 0, "gs": 0}
+          "xcr_flags": 0, "rip": KERNEL, "lstar": KERNEL, "debug_flags": 0, "dr7": 0x400, "event_flags": 0, "gs": 0, "cr3": 0x1000, "mp_state": 0}
     at.update(changes)
     regs, sregs, xcrs = bytearray(144), bytearray(312), bytearray(392)
     events, debug = bytearray(64), bytearray(128)
     put(regs, 128, "QQ", at["rip"], 0x246)
     put(sregs, 19, "B", at["l"])
     put(sregs, 4 * 24, "Q", at["gs"])
-    put(sregs, 224, "QQQQQQQ", at["cr0"], 0, 0x1000, at["cr4"], 0, at["efer"], at["apic_base"])
+    put(sregs, 224, "QQQQQQQ", at["cr0"], 0, at["cr3"], at["cr4"], 0, at["efer"], at["apic_base"])
     put(xcrs, 0, "IIIIQ", at["nr_xcrs"], at["xcr_flags"], 0, 0, at["xcr0"])
     put(events, 20, "I", at["event_flags"])
     put(debug, 32, "QQQ", 0xffff0ff0, at["dr7"], at["debug_flags"])
     values = b"".join(struct.pack("<IQ", m, at["lstar"] if m == 0xc0000082 else 0) for m in msrs)
-    return sized(regs, sregs, bytes(416), xcrs, events, bytes(4), debug, bytes(1024)) + struct.pack("<I", len(msrs)) + values
+    return sized(regs, sregs, bytes(416), xcrs, events, struct.pack("<I", at["mp_state"]), debug, bytes(1024)) + struct.pack("<I", len(msrs)) + values
 
 
 def intc(chips=(0, 1, 2), flags=0):
@@ -187,22 +187,26 @@ def damages():
          ["error " + d2 + "backing/path"]),
         # Shares.
         ("a share that is not there", files(lambda f: shutil.move(f + "share", f + "../away")),
-         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path",
-          "error " + d3 + "backing/backend_state/inodes/1/path"]),
+         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path"]),
         ("a share moved by hand", moved, ["error " + d3 + "backing/backend_state/inodes/0/path",
-                                          "error " + d3 + "backing/backend_state/inodes/1/path",
                                           "error " + d3 + "backing/backend_state/inodes/1/path"]),
         ("a share behind a link", linked, ["error " + d3 + "backing/backend_state/inodes/0/path"]),
         ("a share that is a file", sets(d3 + "backing/host_path=/srv/vm/disk"),
-         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path",
-          "error " + d3 + "backing/backend_state/inodes/1/path"]),
+         ["error " + d3 + "backing/host_path", "error " + d3 + "backing/backend_state/inodes/1/path"]),
         ("a mapped file that is gone", files(lambda f: os.unlink(f + "share/file")),
-         2 * ["error " + d3 + "backing/backend_state/inodes/1/path"]),
+         ["error " + d3 + "backing/backend_state/inodes/1/path"]),
+        ("a mapped file that is a folder", files(lambda f: (os.unlink(f + "share/file"), os.mkdir(f + "share/file"))),
+         ["error " + d3 + "backing/backend_state/inodes/1/path"]),
         ("another window", sets(d3 + "backing/dax_gpa=0x20000000000"), ["error " + d3 + "backing/dax_state/base_gpa"]),
         ("a window over RAM", lambda h: h.set(d3 + "backing/dax_gpa=0x100000", d3 + "backing/dax_state/base_gpa=0x100000"),
          ["error " + d3 + "backing/dax_gpa"]),
-        ("slots that overlap", backing(3, dax_state=dax((0, 4096, 2), (100, 4096, 2))),
+        ("slots that overlap", backing(3, dax_state=dax((0, 8192, 2), (4096, 4096, 2))),
          ["error " + d3 + "backing/dax_state/slots/1/moffset"]),
+        ("a slot that starts inside of a page", backing(3, dax_state=dax((100, 4096, 2))),
+         ["error " + d3 + "backing/dax_state/slots/0/moffset"]),
+        ("a slot that ends inside of a page", backing(3, dax_state=dax((0, 100, 2))),
+         ["error " + d3 + "backing/dax_state/slots/0/len"]),
+        ("a slot of nothing", backing(3, dax_state=dax((0, 4096, 2), (1, 0, 77))), []),
         ("a slot past the window", backing(3, dax_state=dax((1 << 20, 4096, 2))),
          ["error " + d3 + "backing/dax_state/slots/0/len"]),
         ("a slot of no inode", backing(3, dax_state=dax((0, 4096, 7))), ["error " + d3 + "backing/dax_state/slots/0/nodeid"]),
@@ -215,6 +219,8 @@ def damages():
         ("num_cpus", sets("num_cpus=3"), ["warning num_cpus"]),
         ("mem_size", model(lambda m: m.update(mem_size=MEM + 100)), ["error mem_size"]),
         ("a vCPU that is cut", model(lambda m: m["vcpu"].__setitem__(1, vcpu()[:-1])), ["error vcpu/1/raw"]),
+        ("a vCPU with a byte more", model(lambda m: m["vcpu"].__setitem__(1, vcpu() + b"x")), ["warning vcpu/1/raw"]),
+        ("an intc with a byte more", model(lambda m: m.update(intc=intc() + b"x")), ["warning intc/raw"]),
         ("an intc that is cut", model(lambda m: m.update(intc=intc()[:-1])), ["error intc/raw"]),
         ("chips in another order", model(lambda m: m.update(intc=intc((0, 2, 1)))), ["error intc/raw", "error intc/raw"]),
         ("the clock's flags", model(lambda m: m.update(intc=intc(flags=0x80))), ["error intc/clock/flags"]),
@@ -223,6 +229,11 @@ def damages():
         ("PG without PE", cpu(cr0=0x80000030), ["error vcpu/1/sregs/cr0"]),
         ("NW without CD", cpu(cr0=0xa0050033), ["error vcpu/1/sregs/cr0"]),
         ("long mode without PAE", cpu(cr4=0x6d0), ["error vcpu/1/sregs/cr4"]),
+        ("reserved bits of cr3", cpu(cr3=1 << 52), ["error vcpu/1/sregs/cr3"]),
+        ("page tables out of RAM", cpu(cr3=MEM), ["warning vcpu/1/sregs/cr3"]),
+        ("a bit of cr4 that there is not", cpu(cr4=0x86f0), ["error vcpu/1/sregs/cr4"]),
+        ("a guest that is a host", cpu(cr4=0x26f0), ["warning vcpu/1/sregs/cr4"]),
+        ("a vCPU in no state", cpu(mp_state=5), ["error vcpu/1/mp_state"]),
         ("LME without LMA", cpu(efer=0x901), ["error vcpu/1/sregs/efer"]),
         ("LMA without LME", cpu(efer=0xc01, l=0), ["error vcpu/1/sregs/efer"]),
         ("64-bit code without long mode", cpu(efer=0, cr0=0x33), ["error vcpu/1/sregs/cs/l"]),
@@ -236,7 +247,7 @@ def damages():
         ("xcr0 with AVX, without SSE", cpu(xcr0=5), ["error vcpu/1/xcrs/xcr0"]),
         ("dr7", cpu(dr7=1 << 40), ["error vcpu/1/debugregs/dr7"]),
         ("flags of debugregs", cpu(debug_flags=1), ["error vcpu/1/debugregs/flags"]),
-        ("flags of events", cpu(event_flags=0x100), ["error vcpu/1/events/flags"]),
+        ("flags of events", cpu(event_flags=0x10), ["error vcpu/1/events/flags"]),
     ]
 
 
@@ -319,6 +330,14 @@ def check_diff(work):
     expect("a base that changed", "warning layout/base")
     write("vm.snap")
     expect("a relative base", "warning layout/base")
+    write("/srv/vm/vm.snap")
+    kept = host.model["intc"]
+    host.model["intc"] = kept[:-1]
+    host.write()
+    host.model["intc"] = kept
+    write("/srv/vm/vm.snap")
+    expect("a base that does not load", "error layout/base")
+    host.write()
     write("/srv/vm/missing.snap")
     expect("no base", "note ram", "error layout/base")
     write("/srv/vm/disk")
