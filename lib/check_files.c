@@ -123,12 +123,12 @@ void check_disks(struct check *k)
 {
 	uint64_t i, count = check_count(k, "devices");
 	struct buffer list = { 0 };
-	char path[CHECK_PATH];
 
 	for (i = 0; i < count; i++) {
-		check_path(path, "devices/%" PRIu64 "/backing/type", i);
-		if (check_is(k, path, "disk") || check_is(k, path, "volume"))
-			check_image(k, i, check_is(k, path, "volume"), &list);
+		bool is_volume = check_is_device(k, i, "volume", "volume");
+
+		if (is_volume || check_is_device(k, i, "blk", "disk"))
+			check_image(k, i, is_volume, &list);
 	}
 	if (list.failed)
 		k->err = -ENOMEM;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What KVM takes of vCPUs and interrupt controllers. */
 #include <asm/kvm.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 #include <inttypes.h>
 #include <linux/kvm.h>
 #include <stdarg.h>
@@ -24,6 +27,11 @@ enum {
 	XCR0_FP = 1u << 0,
 	XCR0_SSE = 1u << 1,
 	XCR0_AVX = 1u << 2,
+	XCR0_MPX = 3u << 3,
+	XCR0_AVX512 = 7u << 5,
+	XCR0_PKRU = 1u << 9,
+	XCR0_AMX = 3u << 17,
+	XCR0_KNOWN = XCR0_FP | XCR0_SSE | XCR0_AVX | XCR0_MPX | XCR0_AVX512 | XCR0_PKRU | XCR0_AMX,
 	CPUID_ADDRESS_BITS_4 = 48, /* with four levels of page tables, */
 	CPUID_ADDRESS_BITS_5 = 57, /* and with five */
 };
@@ -125,7 +133,7 @@ static void check_control(const struct cpu_check *c, const struct kvm_sregs *s)
 	if (!long_mode && s->cs.l)
 		tell(c, LEVEL_ERROR, "sregs/cs/l", "0", "64-bit code without long mode");
 	if (s->cr8 > 15)
-		tell(c, LEVEL_ERROR, "sregs/cr8", "a priority, 0 to 15", "0x%llx", s->cr8);
+		tell(c, LEVEL_WARNING, "sregs/cr8", "a priority, 0 to 15", "0x%llx is none, and is not restored", s->cr8);
 	if (s->apic_base & APIC_BASE_RESERVED & ~(1u << 8))
 		tell(c, LEVEL_ERROR, "sregs/apic_base", "zeros there", "0x%llx has reserved bits",
 		     s->apic_base);
@@ -147,9 +155,38 @@ static void check_events(const struct cpu_check *c, const struct kvm_vcpu_events
 		     e->exception.nr);
 }
 
+/* The states that this host's CPUs have, as XCR0 has them; all where that is not known. */
+static uint64_t host_states(void)
+{
+#ifdef __x86_64__
+	unsigned low, ignored, high;
+
+	if (__get_cpuid_count(0xd, 0, &low, &ignored, &ignored, &high))
+		return (uint64_t)high << 32 | low;
+#endif
+	return UINT64_MAX;
+}
+
+/* Whether V has all of BITS or none. */
+static bool go_together(uint64_t v, uint64_t bits)
+{
+	return (v & bits) == bits || !(v & bits);
+}
+
+static void check_xcr0(const struct cpu_check *c, uint64_t v)
+{
+	if (!(v & XCR0_FP) || (v & XCR0_AVX && !(v & XCR0_SSE)) || v & ~(uint64_t)XCR0_KNOWN ||
+	    !go_together(v, XCR0_MPX) || !go_together(v, XCR0_AVX512) || !go_together(v, XCR0_AMX) ||
+	    (v & XCR0_AVX512 && !(v & XCR0_AVX)))
+		tell(c, LEVEL_ERROR, "xcrs/xcr0", "FP always, SSE with AVX, AVX with AVX-512, MPX, AVX-512 and AMX whole",
+		     "0x%" PRIx64 " is not a set of states that go together", v);
+	else if (v & ~host_states())
+		tell(c, LEVEL_WARNING, "xcrs/xcr0", "a host whose CPUs have them", "the CPUs here lack the states 0x%" PRIx64,
+		     v & ~host_states());
+}
+
 static void check_xcrs(const struct cpu_check *c, const struct kvm_xcrs *x)
 {
-	uint64_t v;
 	unsigned i = 0;
 
 	if (x->nr_xcrs > KVM_MAX_XCRS) {
@@ -161,12 +198,8 @@ static void check_xcrs(const struct cpu_check *c, const struct kvm_xcrs *x)
 	/* Of several KVM takes the first. */
 	while (i < x->nr_xcrs && x->xcrs[i].xcr != 0)
 		i++;
-	if (i == x->nr_xcrs)
-		return;
-	v = x->xcrs[i].value;
-	if (!(v & XCR0_FP) || (v & XCR0_AVX && !(v & XCR0_SSE)))
-		tell(c, LEVEL_ERROR, "xcrs/xcr0", "FP always, SSE with AVX",
-		     "0x%" PRIx64 " is not a set of states that go together", v);
+	if (i < x->nr_xcrs)
+		check_xcr0(c, x->xcrs[i].value);
 }
 
 static void check_debug(const struct cpu_check *c, const struct kvm_debugregs *d)

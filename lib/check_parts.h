@@ -34,6 +34,9 @@ bool check_value(struct check *k, const char *path, struct value *out);
 /* Whether the word at PATH is WORD. */
 bool check_is(struct check *k, const char *path, const char *word);
 
+/* Whether device INDEX is of KIND and has BACKING: of another pair the monitor does not look at the backing. */
+bool check_is_device(struct check *k, uint64_t index, const char *kind, const char *backing);
+
 /* How many elements the list at PATH has. */
 uint64_t check_count(struct check *k, const char *path);
 

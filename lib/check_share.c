@@ -337,7 +337,7 @@ void check_shares(struct check *k)
 
 	buffer_add(&windows, &ram, sizeof(ram));
 	for (i = 0; i < count; i++)
-		if (check_is(k, check_path(path, "devices/%" PRIu64 "/backing/type", i), "virtiofs"))
+		if (check_is_device(k, i, "virtiofs", "virtiofs"))
 			check_share(k, i, &windows);
 	if (windows.failed) {
 		k->err = -ENOMEM;

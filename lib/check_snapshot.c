@@ -60,6 +60,14 @@ bool check_is(struct check *k, const char *path, const char *word)
 	return is;
 }
 
+bool check_is_device(struct check *k, uint64_t index, const char *kind, const char *backing)
+{
+	char path[CHECK_PATH];
+
+	return check_is(k, check_path(path, "devices/%" PRIu64 "/kind", index), kind) &&
+	       check_is(k, check_path(path, "devices/%" PRIu64 "/backing/type", index), backing);
+}
+
 uint64_t check_count(struct check *k, const char *path)
 {
 	uint64_t count = 0;

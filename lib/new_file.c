@@ -40,6 +40,8 @@ static int write_new(const struct beside *b, file_filler *fill, void *ctx, struc
 	if (!err)
 		err = io_sync(b->folder);
 	close(fd);
+	if (err == -EINTR)
+		return error_set(e, EINTR, "interrupted");
 	return err ? error_set(e, -err, "cannot write %s: %s", name, strerror(-err)) : 0;
 }
 

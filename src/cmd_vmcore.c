@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap vmcore: the guest as an ELF core. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
 #include "io.h"
 #include "new_file.h"
+#include "progress.h"
 #include "vmcore.h"
 
 /* Copied at once; what of it is zeros becomes a hole, page by page. */
@@ -36,13 +38,21 @@ static int write_sparse(int fd, const uint8_t *p, size_t n, uint64_t offset)
 	return err;
 }
 
-static int write_ram(int fd, const struct vmcore *v, uint8_t *piece)
+struct job {
+	struct vmcore core;
+	struct progress progress;
+};
+
+static int write_ram(int fd, struct job *job, uint8_t *piece)
 {
+	const struct vmcore *v = &job->core;
 	const struct guest_memory *g = &v->memory;
 	uint64_t at = 0, size, take;
 	int err = 0;
 
 	for (; !err && guest_next_stored(g, &at, &size); at += take) {
+		if (progress_tell(&job->progress, v->head_size + (at - g->base), v->size))
+			return -EINTR;
 		take = size < PIECE ? size : PIECE;
 		err = guest_read(g, piece, take, at);
 		if (!err)
@@ -53,14 +63,15 @@ static int write_ram(int fd, const struct vmcore *v, uint8_t *piece)
 
 static int fill(int fd, void *ctx)
 {
-	const struct vmcore *v = ctx;
+	struct job *job = ctx;
+	const struct vmcore *v = &job->core;
 	uint8_t *piece = malloc(PIECE);
 	int err = piece ? io_truncate(fd, v->size) : -ENOMEM;
 
 	if (!err)
 		err = write_sparse(fd, v->head, v->head_size, 0);
 	if (!err)
-		err = write_ram(fd, v, piece);
+		err = write_ram(fd, job, piece);
 	free(piece);
 	return err;
 }
@@ -84,17 +95,19 @@ static int make_core(struct snapshot *s, struct vmcore *v, struct error *e)
 static int write_core(const char *path, struct snapshot *s, const char *output)
 {
 	struct error e = { 0 };
-	struct vmcore v;
+	struct job job;
 	int err;
 
 	if (!snapshot_ram(s))
 		return complain(WRONG_INPUT, "%s: has no RAM, so there is no core", path);
 	if (snapshot_is_file(s, output))
 		return complain(WRONG_INPUT, "%s: is the snapshot itself, or its RAM", output);
-	if (make_core(s, &v, &e))
+	if (make_core(s, &job.core, &e))
 		return complain(WRONG_INPUT, "%s: %s", path, e.text);
-	err = new_file(output, fill, &v, &e);
-	vmcore_free(&v);
+	progress_start(&job.progress, output);
+	err = new_file(output, fill, &job, &e);
+	progress_end(&job.progress);
+	vmcore_free(&job.core);
 	return err ? complain(WRONG_INPUT, "%s: %s", output, e.text) : 0;
 }
 

@@ -165,16 +165,18 @@ mkdir "$tmp/cut"
 "$SMSNAP" dump "$base" | jq '.mem_size = 536870912' >"$tmp/json"
 head -c 536870912 /dev/zero | tr '\0' x >"$tmp/ram"
 works "$SMSNAP" build "$tmp/json" -o "$tmp/solid" --ram "$tmp/ram"
-"$SMSNAP" convert "$tmp/solid" -o "$tmp/cut/out" 2>"$tmp/err" &
-pid=$!
 is_begun() { [ -s "$tmp/cut/out.smfs-new" ]; }
-wait_until 20 is_begun || fail "it does not begin"
-kill -TERM $pid
-status=0
-wait $pid || status=$?
-same "exit status of what was interrupted" 1 $status
-one_line "interrupted"
-same "files that it leaves" "" "$(ls "$tmp/cut")"
+for command in convert vmcore; do
+	"$SMSNAP" $command "$tmp/solid" -o "$tmp/cut/out" 2>"$tmp/err" &
+	pid=$!
+	wait_until 20 is_begun || fail "$command does not begin"
+	kill -TERM $pid
+	status=0
+	wait $pid || status=$?
+	same "exit status of $command, interrupted" 1 $status
+	one_line "interrupted"
+	same "files that $command leaves" "" "$(ls "$tmp/cut")"
+done
 
 say "# build makes a diff"
 "$SMSNAP" dump "$tmp/diff" >"$tmp/json"

@@ -216,6 +216,8 @@ def damages():
          ["error " + d3 + "backing/backend_state/raw"]),
         # The machine.
         ("kind and backing", sets("devices/2/kind=blk"), ["warning " + d0 + "kind", "error " + d2 + "kind"]),
+        ("a share that is a vsock, and gone", lambda h: (h.set("devices/3/kind=vsock"), shutil.rmtree(h.path("/srv/vm/share"))),
+         ["warning devices/1/kind"]),
         ("num_cpus", sets("num_cpus=3"), ["warning num_cpus"]),
         ("mem_size", model(lambda m: m.update(mem_size=MEM + 100)), ["error mem_size"]),
         ("a vCPU that is cut", model(lambda m: m["vcpu"].__setitem__(1, vcpu()[:-1])), ["error vcpu/1/raw"]),
@@ -245,6 +247,9 @@ def damages():
         ("flags of xcrs", cpu(xcr_flags=1), ["error vcpu/1/raw"]),
         ("xcr0 without FP", cpu(xcr0=6), ["error vcpu/1/xcrs/xcr0"]),
         ("xcr0 with AVX, without SSE", cpu(xcr0=5), ["error vcpu/1/xcrs/xcr0"]),
+        ("xcr0 with a state that there is not", cpu(xcr0=7 | 1 << 36), ["error vcpu/1/xcrs/xcr0"]),
+        ("xcr0 with a part of AVX-512", cpu(xcr0=7 | 1 << 5), ["error vcpu/1/xcrs/xcr0"]),
+        ("cr8", sets("vcpu/1/sregs/cr8=16"), ["warning vcpu/1/sregs/cr8"]),
         ("dr7", cpu(dr7=1 << 40), ["error vcpu/1/debugregs/dr7"]),
         ("flags of debugregs", cpu(debug_flags=1), ["error vcpu/1/debugregs/flags"]),
         ("flags of events", cpu(event_flags=0x10), ["error vcpu/1/events/flags"]),
