@@ -463,10 +463,16 @@ static int run(struct fs *fs, const struct options *o, const char *mountpoint)
 	}
 	if (said[0])
 		report(said);
+	/* That its answer did not reach the kernel libfuse only prints. */
+	captured = o->debug ? -1 : standard_capture();
+	errno = 0;
 	err = serve_first(fs);
-	if (err) {
+	code = errno;
+	standard_release(captured, said, sizeof(said));
+	errno = code;
+	if (err || said[0]) {
 		snprintf(text, sizeof(text), "cannot mount on %s: %s", o->mountpoint,
-			 why_fuse_failed(strerror(-err)));
+			 said[0] ? said : why_fuse_failed(strerror(-err)));
 		report(text);
 		goto unmount;
 	}

@@ -4,7 +4,7 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 require fuse
-require cmd jq pgrep xxd
+require cmd jq pgrep strace xxd
 
 # Each case has a folder of its own, so that what is left beside a snapshot is seen.
 # fresh [BYTES [LAYOUT]]
@@ -400,6 +400,17 @@ for size in x -1 1.5 4294967296; do
 	[ $got -ne 0 ] || fail "max_read=$size is accepted"
 	one_line ""
 	not_mounted || fail "max_read=$size: exit status $got, and it is mounted"
+done
+
+say "# the kernel does not get its first answer"
+for error in EINVAL EIO ENODEV; do
+	got=0
+	# Only the daemon's own descriptor is that of the device.
+	timeout -s KILL 60 "${strace[@]}" -qq -f -o /dev/null -e trace=writev -P /dev/fuse -e inject=writev:error=$error:when=1 \
+		"$SMFS" "$snap" "$mnt" 2>"$tmp/err" || got=$?
+	same "exit status" 1 $got
+	one_line "cannot mount on $mnt: .*writing device"
+	not_mounted || fail "it is mounted"
 done
 
 say "# what stands in fstab"
