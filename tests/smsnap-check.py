@@ -12,6 +12,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from hostmake import MSRS, WINDOW, dax, intc, share, vcpu  # noqa: E402
 from mounted import Failed, Mount, WorkDir, require  # noqa: E402
 from rings import Driver  # noqa: E402
 from snapfile import write_file  # noqa: E402
@@ -20,57 +21,8 @@ from snapmake import sample_model  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
 SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
-MSRS = [0x10, 0x174, 0x175, 0x176, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103]
-KERNEL = 0xffffffff81000000
 MEM = 4 << 20
-WINDOW = 1 << 40
 checks = 0
-
-
-def put(data, at, form, *values):
-    struct.pack_into("<" + form, data, at, *values)
-
-
-def sized(*structures):
-    return b"".join(struct.pack("<I", len(s)) + s for s in structures)
-
-
-def vcpu(msrs=MSRS, **changes):
-    """A vCPU of Linux in 64-bit mode, as <linux/kvm.h> lays it out."""
-    at = {"cr0": 0x80050033, "cr4": 0x6f0, "efer": 0xd01, "apic_base": 0xfee00d00, "l": 1, "xcr0": 7, "nr_xcrs": 1,
-          "xcr_flags": 0, "rip": KERNEL, "lstar": KERNEL, "debug_flags": 0, "dr7": 0x400, "event_flags": 0, "gs": 0, "cr3": 0x1000, "mp_state": 0}
-    at.update(changes)
-    regs, sregs, xcrs = bytearray(144), bytearray(312), bytearray(392)
-    events, debug = bytearray(64), bytearray(128)
-    put(regs, 128, "QQ", at["rip"], 0x246)
-    put(sregs, 19, "B", at["l"])
-    put(sregs, 4 * 24, "Q", at["gs"])
-    put(sregs, 224, "QQQQQQQ", at["cr0"], 0, at["cr3"], at["cr4"], 0, at["efer"], at["apic_base"])
-    put(xcrs, 0, "IIIIQ", at["nr_xcrs"], at["xcr_flags"], 0, 0, at["xcr0"])
-    put(events, 20, "I", at["event_flags"])
-    put(debug, 32, "QQQ", 0xffff0ff0, at["dr7"], at["debug_flags"])
-    values = b"".join(struct.pack("<IQ", m, at["lstar"] if m == 0xc0000082 else 0) for m in msrs)
-    return sized(regs, sregs, bytes(416), xcrs, events, struct.pack("<I", at["mp_state"]), debug, bytes(1024)) + struct.pack("<I", len(msrs)) + values
-
-
-def intc(chips=(0, 1, 2), flags=0):
-    clock = bytearray(48)
-    put(clock, 8, "I", flags)
-    return sized(bytes(112), *(struct.pack("<II", c, 0) + bytes(512) for c in chips), clock)
-
-
-def blob(data):
-    return struct.pack("<I", len(data)) + data
-
-
-def share(*paths, first=1):
-    inodes = b"".join(struct.pack("<QB", i + first, 1 if i == 0 else 0) + blob(p.encode()) for i, p in enumerate(paths))
-    return b"PFSS" + struct.pack("<IQQ", 2, 10, len(paths)) + inodes + struct.pack("<QQQ", 0, 1, 0)
-
-
-def dax(*slots, gpa=WINDOW, length=1 << 20):
-    return b"DAXS" + struct.pack("<IQQQQQ", 1, gpa, length, length, 0, len(slots)) + b"".join(
-        struct.pack("<QQQQII", offset, n, node, 0, 1, 0) for offset, n, node in slots)
 
 
 class Host:
