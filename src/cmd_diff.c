@@ -3,17 +3,15 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistr.h>
 
 #include "command.h"
 #include "head_diff.h"
+#include "json_text.h"
 #include "memory.h"
 #include "progress.h"
 #include "ram_compare.h"
 #include "show.h"
-#include "text.h"
 
 /* As cmp(1): any trouble. */
 enum { DIFFERENT = 1, TROUBLE = 2 };
@@ -24,45 +22,6 @@ struct report {
 	uint64_t pages;
 	struct progress progress;
 };
-
-static json_object *json_hex(const uint8_t *bytes, size_t n)
-{
-	static const char digits[] = "0123456789abcdef";
-	struct buffer hex = { 0 };
-	json_object *o;
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		buffer_add(&hex, &digits[bytes[i] >> 4], 1);
-		buffer_add(&hex, &digits[bytes[i] & 15], 1);
-	}
-	o = json_object_new_string_len(hex.size ? (char *)hex.bytes : "", (int)hex.size);
-	buffer_free(&hex);
-	return o;
-}
-
-/* CONTENT as smsnap dump --decode has it; null where there is none, and for a secret. */
-static json_object *json_content(const struct field *row, const struct buffer *content)
-{
-	bool number = row->kind == UINT && !row->words && row->base != HEX;
-	const char *text;
-	json_object *o;
-	size_t n;
-
-	if (!content || row->access == SECRET)
-		return NULL;
-	if (!text_is_text(row))
-		return json_hex(content->bytes, content->size);
-	text = (const char *)content->bytes;
-	n = content->size - 1; /* without the newline */
-	if (number && text[0] >= '0' && text[0] <= '9')
-		return json_object_new_uint64(strtoull(text, NULL, 10));
-	if (u8_check(content->bytes, n) == NULL)
-		return json_object_new_string_len(text, (int)n);
-	o = json_object_new_object();
-	json_object_object_add(o, "bytes", json_hex(content->bytes, n));
-	return o;
-}
 
 static void report_field(void *ctx, const struct difference *d)
 {

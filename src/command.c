@@ -142,12 +142,43 @@ static int refuse_option(const struct command *c, int option, char **argv)
 			what, c->name);
 }
 
+/* The option NAME's TEXT, or null, as a number of bytes: false if it is none, which was told. */
+static bool parse_offset(const char *name, const char *text, uint64_t *out, bool *given)
+{
+	static const struct field row = { UINT, .size = 8, .base = SIZE };
+	uint8_t scratch[TEXT_SCRATCH];
+	struct value v;
+
+	*given = text != NULL;
+	if (!text)
+		return true;
+	if (text_parse(&row, text, strlen(text), scratch, &v)) {
+		complain(0, "--%s %s: not a number of bytes from 0 to 18446744073709551615, with K, M, G or T if you like",
+			 name, text);
+		return false;
+	}
+	*out = le_get(v.bytes, 8);
+	return true;
+}
+
+/* What a bare snapshot's options say: 0, or WRONG_USAGE and it was told. */
+static int take_offsets(struct arguments *a)
+{
+	struct region_options *r = &a->region;
+
+	return parse_offset("ram-offset", a->ram_offset, &r->ram_offset, &r->ram_offset_given) &&
+			       parse_offset("container-offset", a->container_offset, &r->container_offset,
+					    &r->container_offset_given)
+		       ? 0
+		       : WRONG_USAGE;
+}
+
 int command_run(const struct command *c, int argc, char **argv)
 {
 	struct option longs[OPTIONS_MAX + 2];
 	char letters[2 * OPTIONS_MAX + 3];
 	struct arguments a = { .base_use = c->base_use };
-	int option;
+	int option, status;
 
 	describe(c, longs, letters);
 	optind = 0; /* main has scanned for its own */
@@ -169,48 +200,33 @@ int command_run(const struct command *c, int argc, char **argv)
 	if (c->most >= 0 && a.count > c->most)
 		return complain(WRONG_USAGE, "%s: %s: one operand too many; it takes %s; see smsnap %s --help",
 				c->name, a.operands[c->most], *c->operands ? c->operands : "none", c->name);
-	return c->run(&a);
+	status = take_offsets(&a);
+	return status ? status : c->run(&a);
 }
 
 /*
  * Snapshots
  */
 
-/* The option NAME's TEXT, or null, as a number of bytes: false if it is none, which was told. */
-static bool parse_offset(const char *name, const char *text, uint64_t *out, bool *given)
-{
-	static const struct field row = { UINT, .size = 8, .base = SIZE };
-	uint8_t scratch[TEXT_SCRATCH];
-	struct value v;
-
-	*given = text != NULL;
-	if (!text)
-		return true;
-	if (text_parse(&row, text, strlen(text), scratch, &v)) {
-		complain(0, "--%s %s: not a number of bytes from 0 to 18446744073709551615, with K, M, G or T if you like",
-			 name, text);
-		return false;
-	}
-	*out = le_get(v.bytes, 8);
-	return true;
-}
-
-int command_open(const char *path, const struct arguments *a, enum snapshot_access access,
-		 struct snapshot **out)
+int command_try_open(const char *path, const struct arguments *a, enum snapshot_access access,
+		     struct snapshot **out, struct error *e)
 {
 	struct snapshot_options options = {
 		.access = access, .ram_file = a->ram, .base = a->in_base,
 		.base_use = a->base_use,
 		.nolock = access == SNAPSHOT_EDIT, /* a moment, and all or nothing */
 		.base_hint = "give --in-base FILE",
-		.tell = a->tell ? a->tell : tell
+		.tell = a->tell ? a->tell : tell,
+		.region = a->region,
 	};
-	struct region_options *r = &options.region;
+
+	return snapshot_open(path, &options, out, e);
+}
+
+int command_open(const char *path, const struct arguments *a, enum snapshot_access access,
+		 struct snapshot **out)
+{
 	struct error e = { 0 };
 
-	if (!parse_offset("ram-offset", a->ram_offset, &r->ram_offset, &r->ram_offset_given) ||
-	    !parse_offset("container-offset", a->container_offset, &r->container_offset,
-			  &r->container_offset_given))
-		return WRONG_USAGE;
-	return snapshot_open(path, &options, out, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
+	return command_try_open(path, a, access, out, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
 }

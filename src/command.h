@@ -20,6 +20,7 @@ struct arguments {
 	void (*tell)(const char *text); /* a line that is no error of its own; null: as usual */
 	char **operands; /* null after the last */
 	int count;
+	struct region_options region; /* of a bare snapshot, as the options say */
 	/* Options by their long names; a text is null where it was not given. */
 	const char *base;
 	const char *container_offset;
@@ -31,6 +32,7 @@ struct arguments {
 	bool json;
 	const char *layout;
 	const char *output;
+	const char *parallel;
 	const char *png;
 	const char *ram;
 	const char *ram_offset;
@@ -105,6 +107,10 @@ int complain(int status, const char *format, ...) __attribute__((format(printf, 
 
 /* The exit status of a command that has only printed. */
 int printed(void);
+
+/* Open the snapshot at PATH as A says, to be closed: 0, or a negative errno and E starts with PATH. */
+int command_try_open(const char *path, const struct arguments *a, enum snapshot_access access,
+		     struct snapshot **out, struct error *e);
 
 /*
  * Open the snapshot at PATH as A says: 0, or an exit status and it was told.  *OUT is to be
