@@ -366,8 +366,7 @@ static bool is_settled(const struct snapshot *s)
 	       identity_equal(&now, &s->identity) && names_file(AT_FDCWD, s->path, s->fd);
 }
 
-/* The path, without symbolic links, of the snapshot that PATH, a file or a folder, means. */
-static char *find_file(const char *path, struct error *e)
+char *snapshot_find(const char *path, struct error *e)
 {
 	char *real = realpath(path, NULL), *file, *found = NULL;
 	struct stat st;
@@ -408,7 +407,7 @@ static int open_once(const char *path, const struct snapshot_options *options,
 	s->fd = s->lock_fd = s->ram_fd = s->target_fd = -1;
 	s->replace = options->replace;
 	s->nolock = options->nolock;
-	s->path = find_file(path, e);
+	s->path = snapshot_find(path, e);
 	return s->path ? open_file(s, options, e) : -e->code;
 }
 

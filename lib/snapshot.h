@@ -43,6 +43,12 @@ struct snapshot_options {
 struct snapshot;
 
 /*
+ * The path, without symbolic links, of the file that PATH, a file or a folder, means: to be freed.
+ * Null if there is none, and E says why.
+ */
+char *snapshot_find(const char *path, struct error *e);
+
+/*
  * Open the snapshot at PATH, a file or a folder with one: recover it from a save that was killed, lock it,
  * decode its container, find and map its RAM.  *OUT is the caller's, to close.
  * -EBUSY if others have had it locked for a second: it is open elsewhere, or a save

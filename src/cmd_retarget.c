@@ -6,13 +6,30 @@
 
 #include "command.h"
 #include "edit.h"
+#include "fleet.h"
+#include "json_text.h"
+#include "memory.h"
 #include "retarget.h"
+#include "show.h"
 
-/* A snapshot of those that were given, with what is to be done to it. */
-struct target {
-	const char *path;
-	struct snapshot *s;
-	struct edits edits;
+/* How it can go with one of several. */
+enum { MATCHED, UNMATCHED, REPEATED, FAILED };
+
+static const struct outcome outcomes[] = {
+	[MATCHED] = { "ok", "matched", false },
+	[UNMATCHED] = { "unmatched", "not matched", false },
+	[REPEATED] = { "repeated", "given before", false },
+	[FAILED] = { "failed", "failed", true },
+	[FAILED + 1] = { 0 }
+};
+
+struct job {
+	const struct arguments *a;
+	char **paths;       /* of the snapshots */
+	unsigned *original; /* the index of the first path that means the same file */
+	unsigned files;
+	struct mapping *mappings;
+	unsigned count;
 };
 
 static bool is_mapping(const char *operand)
@@ -39,78 +56,225 @@ static bool parse_mapping(const char *text, struct mapping *m)
 	return m->new[0] == '/';
 }
 
-/* Open T and find what moves in it: 0 or an exit status; *MATCHED counts up. */
-static int prepare(struct target *t, const struct arguments *a, const struct mapping *mappings,
-		   unsigned count, int64_t *matched)
+/*
+ * Move what matches in the snapshot at PATH, or with a dry run only tell FN what would differ, which
+ * it is told first in any case; *MATCHED of its paths do.  0, or a negative errno, E starts with
+ * PATH, and it is as it was.
+ */
+static int move(const struct job *job, const char *path, head_difference *fn, void *ctx,
+		int64_t *matched, struct error *e)
 {
-	struct error e = { 0 };
+	struct snapshot *s = NULL;
+	struct edits edits = { 0 };
 	struct timespec when;
+	bool dry_run = job->a->dry_run;
 	int64_t n;
-	int status = command_open(t->path, a, a->dry_run ? SNAPSHOT_LOOK : SNAPSHOT_EDIT, &t->s);
+	int err = command_try_open(path, job->a, dry_run ? SNAPSHOT_LOOK : SNAPSHOT_EDIT, &s, e);
 
-	if (status)
-		return status;
+	if (err)
+		return err;
 	clock_gettime(CLOCK_REALTIME, &when);
-	n = retarget(snapshot_container(t->s), mappings, count, when, &t->edits, &e);
-	if (n < 0)
-		return complain(WRONG_INPUT, "%s: %s", t->path, e.text);
-	*matched += n;
-	if (!n)
-		printf("%s: nothing matched\n", t->path);
+	n = *matched = retarget(snapshot_container(s), job->mappings, job->count, when, &edits, e);
+	if (n >= 0 && edits.count)
+		n = edit_differences(s, &edits, fn, ctx, e);
+	if (n < 0) {
+		err = error_prefix(e, (int)-n, "%s", path);
+	} else if (!dry_run) {
+		memory_must_suffice(false); /* a file is written */
+		err = edit_try_save(s, path, &edits, e);
+		memory_must_suffice(job->a->json);
+	}
+	edits_free(&edits);
+	snapshot_close(s);
+	return err;
+}
+
+struct shown {
+	const char *prefix; /* of a line */
+	json_object *list;  /* null: lines are printed */
+	unsigned count;     /* of differences */
+};
+
+static void show(void *ctx, const struct difference *d)
+{
+	struct shown *shown = ctx;
+	json_object *o;
+
+	shown->count++;
+	if (!shown->list) {
+		printf("%s", shown->prefix);
+		show_difference(d);
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "path", json_object_new_string(d->path));
+	json_object_object_add(o, "old", json_content(d->row, d->old));
+	json_object_object_add(o, "new", json_content(d->row, d->new));
+	json_object_array_add(shown->list, o);
+}
+
+/* One of several. */
+static unsigned move_member(const struct fleet *f, unsigned index)
+{
+	const struct job *job = f->ctx;
+	char name[FLEET_NAME], other[FLEET_NAME], prefix[FLEET_NAME + 2];
+	struct shown shown = { .prefix = prefix, .list = f->json ? json_object_new_array() : NULL };
+	unsigned outcome = REPEATED, original = job->original[index];
+	struct error e = { 0 };
+	int64_t matched = 0;
+	json_object *o;
+
+	snprintf(prefix, sizeof(prefix), "%s: ", fleet_name(f, index, name));
+	/* To move what was moved might move it on. */
+	if (original == index) {
+		if (move(job, f->paths[index], show, &shown, &matched, &e)) {
+			json_object_put(shown.list);
+			return fleet_failed(f, index, e.text);
+		}
+		outcome = matched ? MATCHED : UNMATCHED;
+	}
+	if (f->json) {
+		o = fleet_json(f, index, outcome);
+		json_object_object_add(o, "changed", shown.list);
+		json_print_line(o);
+	} else if (outcome == REPEATED) {
+		printf("%sthe same file as %s, which was given before\n", prefix, fleet_name(f, original, other));
+	} else if (outcome == UNMATCHED) {
+		printf("%snothing matched\n", prefix);
+	} else if (!shown.count) {
+		printf("%snothing changes\n", prefix);
+	}
+	return outcome;
+}
+
+static void show_single(void *ctx, const struct difference *d)
+{
+	struct shown *shown = ctx;
+
+	if (!shown->count++)
+		printf("%s:\n", shown->prefix);
+	show_difference(d);
+}
+
+static int move_single(const struct job *job)
+{
+	struct shown shown = { .prefix = job->paths[0] };
+	struct error e = { 0 };
+	int64_t matched = 0;
+	int err = move(job, job->paths[0], show_single, &shown, &matched, &e);
+	int status;
+
+	if (!err && !matched)
+		printf("%s: nothing matched\n", job->paths[0]);
+	status = printed();
+	if (err)
+		return complain(WRONG_INPUT, "%s", e.text);
+	return status ? status : matched ? 0 : complain(WRONG_INPUT, "nothing matched");
+}
+
+/* A file, as stat tells it. */
+struct identity_of {
+	dev_t device;
+	ino_t inode;
+	unsigned index;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct identity_of *x = a, *y = b;
+
+	if (x->device != y->device)
+		return x->device < y->device ? -1 : 1;
+	if (x->inode != y->inode)
+		return x->inode < y->inode ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* Find which of JOB's paths mean the same file; those that mean none are of their own. */
+static bool find_originals(struct job *job)
+{
+	struct identity_of *list = calloc(job->files, sizeof(*list));
+	struct error ignored;
+	struct stat st;
+	unsigned i, n = 0;
+	char *real;
+
+	if (!list)
+		return false;
+	for (i = 0; i < job->files; i++) {
+		job->original[i] = i;
+		real = snapshot_find(job->paths[i], &ignored);
+		if (real && stat(real, &st) == 0)
+			list[n++] = (struct identity_of){ st.st_dev, st.st_ino, i };
+		free(real);
+	}
+	qsort(list, n, sizeof(*list), compare);
+	for (i = 1; i < n; i++)
+		if (list[i].device == list[i - 1].device && list[i].inode == list[i - 1].inode)
+			job->original[list[i].index] = job->original[list[i - 1].index];
+	free(list);
+	return true;
+}
+
+/* Tell snapshots from mappings: 0 or an exit status. */
+static int take_operands(struct job *job)
+{
+	unsigned i;
+
+	for (i = 0; i < (unsigned)job->a->count; i++) {
+		char *operand = job->a->operands[i];
+
+		if (!is_mapping(operand))
+			job->paths[job->files++] = operand;
+		else if (!parse_mapping(operand, &job->mappings[job->count++]))
+			return complain(WRONG_USAGE, "retarget: %s: the new path is not absolute", operand);
+	}
+	if (!job->count || !job->files)
+		return complain(WRONG_USAGE, "retarget: needs a snapshot and /OLD=/NEW; see smsnap retarget --help");
 	return 0;
 }
 
-/* Show what moves in T, and make it so. */
-static int finish(struct target *t, const struct arguments *a)
+static int run_job(struct job *job)
 {
-	int status;
+	struct fleet f = { .command = "retarget", .outcomes = outcomes, .paths = job->paths,
+			   .json = job->a->json, .run = move_member, .ctx = job };
+	int status = fleet_parallel(&f, job->a);
 
-	if (!t->edits.count)
-		return 0;
-	printf("%s:\n", t->path);
-	status = edit_show(t->s, &t->edits);
-	if (!status && !a->dry_run)
-		status = edit_save(t->s, t->path, &t->edits);
-	return status;
+	if (!status)
+		status = take_operands(job);
+	if (status)
+		return status;
+	f.count = job->files;
+	memory_must_suffice(f.json);
+	if (!f.json && !fleet_is_wanted(&f))
+		return move_single(job);
+	if (!find_originals(job))
+		return complain(WRONG_INPUT, "out of memory");
+	status = fleet_run(&f);
+	return status || f.tally[MATCHED] ? status : complain(WRONG_INPUT, "nothing matched");
 }
 
 static int run(const struct arguments *a)
 {
-	struct mapping *mappings = calloc((size_t)a->count, sizeof(*mappings));
-	struct target *targets = calloc((size_t)a->count, sizeof(*targets));
-	unsigned count = 0, files = 0, i;
-	int64_t matched = 0;
-	int status = mappings && targets ? 0 : complain(WRONG_INPUT, "out of memory");
+	struct job job = {
+		.a = a,
+		.paths = calloc((size_t)a->count, sizeof(*job.paths)),
+		.original = calloc((size_t)a->count, sizeof(*job.original)),
+		.mappings = calloc((size_t)a->count, sizeof(*job.mappings)),
+	};
+	int status = job.paths && job.original && job.mappings ? run_job(&job)
+							       : complain(WRONG_INPUT, "out of memory");
 
-	for (i = 0; !status && i < (unsigned)a->count; i++) {
-		if (!is_mapping(a->operands[i]))
-			targets[files++].path = a->operands[i];
-		else if (!parse_mapping(a->operands[i], &mappings[count++]))
-			status = complain(WRONG_USAGE, "retarget: %s: the new path is not absolute",
-					  a->operands[i]);
-	}
-	if (!status && (!count || !files))
-		status = complain(WRONG_USAGE, "retarget: needs a snapshot and /OLD=/NEW; see smsnap retarget --help");
-	/* All are looked at before the first is written. */
-	for (i = 0; !status && i < files; i++)
-		status = prepare(&targets[i], a, mappings, count, &matched);
-	for (i = 0; !status && i < files; i++)
-		status = finish(&targets[i], a);
-	if (!status)
-		status = printed();
-	if (!status && !matched)
-		status = complain(WRONG_INPUT, "nothing matched");
-	for (i = 0; i < files; i++) {
-		edits_free(&targets[i].edits);
-		snapshot_close(targets[i].s);
-	}
-	free(targets);
-	free(mappings);
+	free(job.paths);
+	free(job.original);
+	free(job.mappings);
 	return status;
 }
 
 static const struct option_row options[] = {
 	DRY_RUN_OPTION,
+	{ "json", 0, NULL, offsetof(struct arguments, json), "print an object a line, for each snapshot" },
+	FLEET_OPTIONS,
 	SNAPSHOT_OPTIONS,
 	{ 0 }
 };
@@ -123,7 +287,8 @@ const struct command cmd_retarget = {
 	.summary = "move the host paths at or below OLD to NEW",
 	.help = "Moves disks, volumes, shares with all that they know of, and a diff's base.  The\n"
 		"longest OLD that fits wins; only whole names of a path count.  What changes is\n"
-		"printed.  Exit status 1 where nothing matched.\n",
+		"printed.  Each snapshot is saved all or nothing, and one that fails does not keep\n"
+		"others.  Exit status 1 where one fails, and where nothing matched in any.\n",
 	.options = options,
 	.run = run,
 };

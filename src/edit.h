@@ -3,6 +3,7 @@
 #ifndef SMSNAP_EDIT_H
 #define SMSNAP_EDIT_H
 
+#include "head_diff.h"
 #include "snapshot.h"
 
 /* The row for --dry-run. */
@@ -12,6 +13,13 @@
 
 /* Save EDITS, which may get more, in S, which PATH names: 0 or an exit status. */
 int edit_save(struct snapshot *s, const char *path, struct edits *edits);
+
+/* The same: 0, or a negative errno and E starts with PATH. */
+int edit_try_save(struct snapshot *s, const char *path, struct edits *edits, struct error *e);
+
+/* Call FN for each leaf that EDITS would change in S: how many, or a negative errno. */
+int64_t edit_differences(struct snapshot *s, const struct edits *edits, head_difference *fn, void *ctx,
+			 struct error *e);
 
 /* Print what EDITS would change in S: 0 or an exit status. */
 int edit_show(struct snapshot *s, const struct edits *edits);

@@ -203,11 +203,14 @@ static bool print_part(int fd, uint64_t at, uint64_t n, FILE *out)
 /* Print what there is of the snapshot INDEX, the next: its process ended with STATUS. */
 static void print_result(struct run *r, unsigned index, int status, int err, const struct output *o)
 {
+	unsigned all = count_outcomes(r->f);
 	unsigned outcome = err || !WIFEXITED(status) ? UINT_MAX : (unsigned)WEXITSTATUS(status) - FIRST_STATUS;
 	char why[FLEET_NAME + 256], name[FLEET_NAME], how[128];
 
 	progress_end(&r->progress);
-	if (outcome >= count_outcomes(r->f) || !print_part(o->fd[0], o->at[0], o->size[0], stdout)) {
+	/* For a person, what was printed of one that then failed is not so. */
+	if (outcome >= all || ((r->f->json || outcome + 1 < all) &&
+			       !print_part(o->fd[0], o->at[0], o->size[0], stdout))) {
 		if (err)
 			snprintf(how, sizeof(how), "could not be run: %s", strerror(-err));
 		else if (WIFSIGNALED(status))
@@ -458,7 +461,7 @@ int fleet_run(struct fleet *f)
 		return status;
 	if (!f->json)
 		print_summary(f, stdout);
-	else if (isatty(STDERR_FILENO))
+	else if (f->count > 1 && isatty(STDERR_FILENO))
 		print_summary(f, stderr);
 	for (i = 0; f->outcomes[i].word; i++)
 		if (f->outcomes[i].failed && f->tally[i])
