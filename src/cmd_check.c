@@ -175,7 +175,7 @@ static int check(const struct arguments *a)
 }
 
 static const struct option_row options[] = {
-	{ "json", 0, NULL, offsetof(struct arguments, json), "print an array of objects; of several, an object a line" },
+	{ "json", 0, NULL, offsetof(struct arguments, json), "print an array; of several, an object a line" },
 	{ "host-root", 0, "DIR", offsetof(struct arguments, host_root), "look absolute paths up below DIR" },
 	FLEET_OPTIONS,
 	RAM_OPTIONS,

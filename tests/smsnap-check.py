@@ -249,7 +249,8 @@ def check_text(work):
     shutil.copy(host.snap, other)
     subprocess.run([SMSNAP, "set", other, "num_cpus=2"], check=True)
     done = run("--host-root", host.root, host.snap, other)
-    require((done.returncode, done.stdout) == (0, host.snap.encode() + b": " + line + other.encode() + b": ok\n"), "two: %r" % done)
+    require((done.returncode, done.stdout) == (0, host.snap.encode() + b": " + line + other.encode() + b": ok\n" +
+                                               b"2 snapshots: 1 ok, 1 with warnings\n"), "two: %r" % done)
     done = run("--host-root", host.root, host.snap, host.snap + ".missing")
     require(done.returncode == 1 and done.stderr.count(b"\n") == 1, "one is missing: %r" % done)
     require(run().returncode == 2 and run("--no-such", host.snap).returncode == 2, "usage")

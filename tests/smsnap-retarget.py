@@ -107,13 +107,14 @@ def check_many(work):
     reader.sample(names[2], 8192, "kvm-diff", names[0])
     out = run(0, "retarget", *names, work + "=/moved/away", "/var/lib=/images")
     for name in names:
-        require(name + ":\n" in out, "not told of %s: %r" % (name, out))
+        require(name + ": devices/0/backing/path: " in out, "not told of %s: %r" % (name, out))
         require(Snapshot(name, base=None if name != names[2] else names[0]).model["devices"][0]["backing"]["path"] ==
                 "/images/sm/root.img", "not moved in " + name)
     require('layout/base: "%s" -> "/moved/away/one"' % names[0] in out, out)
-    # All or nothing where one cannot be read.
+    require(out.endswith("\n3 snapshots: 3 matched\n"), out)
+    # What is wrong with an operand is seen before any is written.
     before = [open(n, "rb").read() for n in names]
-    run(1, "retarget", names[0], work + "/missing", names[1], "/images=/x")
+    run(2, "retarget", names[0], names[1], "/images=/x", "/a=b")
     require([open(n, "rb").read() for n in names] == before, "one was written")
     require("two: nothing matched" in run(1, "retarget", names[1], "/nothing=/x"), "not told that nothing matched")
     for arguments in ([names[0]], ["/a=/b"], [names[0], "/a=b"], [names[0], names[1]]):
