@@ -35,7 +35,7 @@ struct fleet {
 
 #define FLEET_OPTIONS \
 	{ "parallel", 'P', "N", offsetof(struct arguments, parallel), \
-	  "look at up to N side by side; else a CPU each" }
+	  "of several, so many at a time; else one a CPU" }
 
 /* Take A's --parallel, if it is given, for F: 0, or WRONG_USAGE and it was told. */
 int fleet_parallel(struct fleet *f, const struct arguments *a);
