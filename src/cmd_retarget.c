@@ -288,7 +288,7 @@ const struct command cmd_retarget = {
 	.help = "Moves disks, volumes, shares with all that they know of, and a diff's base.  The\n"
 		"longest OLD that fits wins; only whole names of a path count.  What changes is\n"
 		"printed.  Each snapshot is saved all or nothing, and one that fails does not\n"
-		"keep the others.  Exit status 1 where one fails, and where nothing matched in any.\n",
+		"keep the others.  Exit status 1 where one fails, or nothing matched in any.\n",
 	.options = options,
 	.run = run,
 };
