@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: MIT
 """smsnap check, info and retarget of many snapshots: the order and the form of what is printed, failures
 that stay with their snapshot, processes that are killed, few descriptors, signals. A process is killed
-or stopped where it opens its snapshot, by strace."""
+or stopped where it opens its snapshot, by strace.
+smsnap-fleet.py [TEXT...] takes only the checks that have one of the texts in their name.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
+import pty
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -314,20 +318,20 @@ def check_killed(work):
     for command, more, word in (("check", [], "ok"), ("info", [], "ok"), ("retarget", [work + "=/moved"], "matched")):
         for json_too in ([], ["--json"]):
             before = contents(paths[4:5])
-            how, environment = traced(paths[4], "SEGV", command, "-P", "3", *json_too, *paths, *more)
+            how, environment = traced(paths[4], "KILL", command, "-P", "3", *json_too, *paths, *more)
             done = subprocess.run(how, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
             lines = done.stdout.decode().splitlines()
             if json_too:
                 objects = [json.loads(line) for line in lines]
                 same(command + ": who is told of", paths, [o["snapshot"] for o in objects])
                 same(command + ": who failed", [paths[4]], [o["snapshot"] for o in objects if o["status"] == "failed"])
-                require("signal 11" in objects[4]["error"], objects[4])
+                require("signal 9" in objects[4]["error"], objects[4])
             else:
                 failed = "failed" if command == "retarget" else "not readable"
                 same(command + ": the summary", "20 snapshots: 19 %s, 1 %s" % (word, failed), lines[-1])
                 said = done.stderr.decode().splitlines()
                 same(command + ": one line", 1, len(said))
-                require(said[0].startswith("smsnap: %s: the process for it was ended by signal 11" % paths[4]), said[0])
+                require(said[0].startswith("smsnap: %s: the process for it was ended by signal 9" % paths[4]), said[0])
             same(command + ": exit status", 1, done.returncode)
             same("its snapshot", before, contents(paths[4:5]))
             if command == "retarget":
@@ -338,10 +342,10 @@ def check_killed(work):
 class Stopped:
     """A command with one of its processes stopped where it opens PATH."""
 
-    def __init__(self, path, *arguments):
+    def __init__(self, path, *arguments, stderr=subprocess.PIPE):
         self.log = path + ".log"
         how, environment = traced(path, "STOP", *arguments, log=self.log)
-        self.tracer = subprocess.Popen(how, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.tracer = subprocess.Popen(how, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
         self.pid = self.worker = None
         wait_until("it is there", self.has_begun)
         wait_until("one is stopped", self.has_stopped)
@@ -366,7 +370,7 @@ class Stopped:
         """Exit status, standard output and error."""
         out, err = self.tracer.communicate(timeout=PATIENCE)
         wait_until("all processes have ended", lambda: parent_of(self.worker)[1] in (None, "Z"))
-        return self.tracer.returncode, out.decode().splitlines(), err.decode().splitlines()
+        return self.tracer.returncode, out.decode().splitlines(), (err or b"").decode().splitlines()
 
 
 def check_stopped(work):
@@ -392,6 +396,26 @@ def check_stopped(work):
         s = Stopped(paths[0], "info", "-P", "2", *paths)
         os.kill(s.pid, number)
         same("a signal", (-number, [], []), s.end())
+
+
+def check_terminal(work):
+    """Who waits at a terminal is told how far it is, and with --json has a summary there."""
+    paths = fleet(work, "terminal", 30)
+    screen, other = pty.openpty()
+    s = Stopped(paths[0], "check", "--json", *paths, stderr=other)
+    os.close(other)
+    shown = b""
+    while b"check: 29 of 30" not in shown:
+        require(select.select([screen], [], [], PATIENCE)[0], "nothing more on the screen than %r" % shown)
+        shown += os.read(screen, 1000)
+    os.kill(s.worker, signal.SIGCONT)
+    status, lines, _ = s.end()
+    same("what is printed", (0, paths), (status, [json.loads(line)["snapshot"] for line in lines]))
+    with contextlib.suppress(OSError):  # how a terminal ends
+        for piece in iter(lambda: os.read(screen, 1000), b""):
+            shown += piece
+    os.close(screen)
+    require(shown.endswith(b"\r\x1b[K30 snapshots: 30 ok\r\n"), "the screen: %r" % shown)
 
 
 def check_pipe(work):
@@ -434,7 +458,9 @@ def main():
     if not shutil.which("strace"):
         lacking("strace")
     for check in (check_forms, check_info, check_single, check_usage, check_names, check_diffs, check_retarget, check_repeated,
-                  check_few_descriptors, check_killed, check_stopped, check_pipe, check_inodes):
+                  check_few_descriptors, check_killed, check_stopped, check_terminal, check_pipe, check_inodes):
+        if sys.argv[1:] and not any(text in check.__name__ for text in sys.argv[1:]):
+            continue
         with WorkDir() as work:
             try:
                 check(work)
