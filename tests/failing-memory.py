@@ -12,6 +12,7 @@ takes only what has one of the texts in its name.
 import contextlib
 import errno
 import glob
+import json
 import mmap
 import os
 import random
@@ -120,7 +121,8 @@ def try_smsnap(control, name, arguments, check, stdin=None):
             require(control.failed, "nothing failed")
             require(done.returncode in (0, 1), "exit status %d" % done.returncode)
             if done.returncode:
-                told_of_memory(done.stderr.decode(), "smsnap: ")
+                # Of a snapshot that failed its object says why.
+                told_of_memory(done.stderr.decode() or "smsnap: " + json.loads(done.stdout)["error"], "smsnap: ")
             else:
                 require(not done.stderr, "it says %r" % done.stderr[:300])
             check(done.returncode == 0, done.stdout)
@@ -152,8 +154,8 @@ def smsnap(control, work):
     with open(ram, "wb") as f:
         f.write(reader.Snapshot(snapshot).ram)
     document = run_smsnap(control, 0, ["dump", snapshot]).stdout
-    json = os.path.join(work, "json")
-    with open(json, "wb") as f:
+    described = os.path.join(work, "json")
+    with open(described, "wb") as f:
         f.write(document)
     with open(snapshot, "rb") as f:
         whole = f.read()
@@ -180,7 +182,10 @@ def smsnap(control, work):
     try_smsnap(control, "dump", ["dump", snapshot], dumped)
     told(["dump", "--decode", snapshot])
     told(["info", snapshot])
-    try_smsnap(control, "build", ["build", json, "-o", built, "--ram", ram], made)
+    told(["info", "--json", snapshot])
+    told(["info", snapshot, snapshot])
+    told(["retarget", "--dry-run", "--json", "/srv=/x", snapshot])
+    try_smsnap(control, "build", ["build", described, "-o", built, "--ram", ram], made)
     try_smsnap(control, "build from standard input", ["build", "-", "-o", built, "--ram", ram], made,
                stdin=document)
 

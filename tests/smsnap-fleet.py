@@ -35,12 +35,10 @@ checks = 0
 
 def run(status, *arguments, limit=None, stdout=subprocess.PIPE):
     """Lines of standard output, and of standard error, of smsnap."""
-    global checks
     few = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))) if limit else None
     done = subprocess.run([SMSNAP, *arguments], check=False, stdin=subprocess.DEVNULL, stdout=stdout,
                           stderr=subprocess.PIPE, timeout=PATIENCE, preexec_fn=few)
     require(done.returncode == status, "%.300r: exit status %d, it says %.2000r" % (arguments, done.returncode, done.stderr))
-    checks += 1
     return (done.stdout or b"").decode().splitlines(), done.stderr.decode().splitlines()
 
 
@@ -66,6 +64,8 @@ def contents(paths):
 
 
 def same(what, want, got):
+    global checks
+    checks += 1
     require(want == got, "%s: expected %.1500r, got %.1500r" % (what, want, got))
 
 
@@ -306,9 +306,9 @@ def wait_until(what, condition):
 
 
 def traced(path, fate, *arguments, log=os.devnull):
-    """A command with strace that gives the process which opens PATH that signal."""
+    """A command with strace, and what happens to the process that does a certain call with PATH: CALL:..."""
     environment = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
-    return ["strace", "-f", "-qq", "-o", log, "-P", path, "-e", "trace=openat", "-e", "inject=openat:signal=" + fate,
+    return ["strace", "-f", "-q", "-o", log, "-P", path, "-e", "trace=" + fate.partition(":")[0], "-e", "inject=" + fate,
             SMSNAP, *arguments], environment
 
 
@@ -318,7 +318,7 @@ def check_killed(work):
     for command, more, word in (("check", [], "ok"), ("info", [], "ok"), ("retarget", [work + "=/moved"], "matched")):
         for json_too in ([], ["--json"]):
             before = contents(paths[4:5])
-            how, environment = traced(paths[4], "KILL", command, "-P", "3", *json_too, *paths, *more)
+            how, environment = traced(paths[4], "openat:signal=KILL", command, "-P", "3", *json_too, *paths, *more)
             done = subprocess.run(how, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
             lines = done.stdout.decode().splitlines()
             if json_too:
@@ -339,13 +339,27 @@ def check_killed(work):
                 subprocess.run([SMSNAP, "retarget", *paths[:4], *paths[5:], "/moved=" + work], check=True, stdout=subprocess.DEVNULL)
 
 
+def check_not_saved(work):
+    """A save that fails: nothing is said to have moved."""
+    paths = fleet(work, "not-saved", 6)
+    before = contents(paths[2:3])
+    how, environment = traced(paths[2], "fsync:error=EIO", "retarget", "-P", "3", *paths, work + "=/moved")
+    done = subprocess.run(how, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
+    lines, said = done.stdout.decode().splitlines(), done.stderr.decode().splitlines()
+    same("status", (1, 1), (done.returncode, len(said)))
+    require(said[0].startswith("smsnap: %s: " % paths[2]) and "Input/output error" in said[0], said[0])
+    same("the summary", "6 snapshots: 5 matched, 1 failed", lines[-1])
+    same("lines", paths[:2] + paths[3:], list(dict.fromkeys(line.partition(": ")[0] for line in lines[:-1])))
+    same("it", before, contents(paths[2:3]))
+
+
 class Stopped:
     """A command with one of its processes stopped where it opens PATH."""
 
-    def __init__(self, path, *arguments, stderr=subprocess.PIPE):
+    def __init__(self, path, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE):
         self.log = path + ".log"
-        how, environment = traced(path, "STOP", *arguments, log=self.log)
-        self.tracer = subprocess.Popen(how, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
+        how, environment = traced(path, "openat:signal=STOP", *arguments, log=self.log)
+        self.tracer = subprocess.Popen(how, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         self.pid = self.worker = None
         wait_until("it is there", self.has_begun)
         wait_until("one is stopped", self.has_stopped)
@@ -370,7 +384,12 @@ class Stopped:
         """Exit status, standard output and error."""
         out, err = self.tracer.communicate(timeout=PATIENCE)
         wait_until("all processes have ended", lambda: parent_of(self.worker)[1] in (None, "Z"))
-        return self.tracer.returncode, out.decode().splitlines(), (err or b"").decode().splitlines()
+        return self.tracer.returncode, (out or b"").decode().splitlines(), (err or b"").decode().splitlines()
+
+    def order(self):
+        """The processes in the order in which they ended."""
+        with open(self.log, encoding="ascii") as f:
+            return [int(line.split()[0]) for line in f if " +++ " in line]
 
 
 def check_stopped(work):
@@ -390,32 +409,56 @@ def check_stopped(work):
     os.kill(s.pid, signal.SIGTERM)
     status, lines, said = s.end()
     same("a signal", (-signal.SIGTERM, []), (status, said))
+    same("the last to end", [s.worker, s.pid], s.order()[-2:])
     same("what was printed", paths[:3], list(dict.fromkeys(line.partition(": ")[0] for line in lines)))
     same("not moved", paths[3] + ".disk", disk_of(paths[3]))
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGKILL):
         s = Stopped(paths[0], "info", "-P", "2", *paths)
         os.kill(s.pid, number)
         same("a signal", (-number, [], []), s.end())
+        require(number == signal.SIGKILL or s.order()[-1] == s.pid, "signal %d: the first process did not wait" % number)
+
+
+class Terminal:
+    """What is shown on it."""
+
+    def __init__(self):
+        self.screen, self.inside = pty.openpty()
+        self.shown = b""
+
+    def read_until(self, text):
+        """TEXT comes, or with none the end."""
+        if self.inside is not None:
+            os.close(self.inside)
+            self.inside = None
+        with contextlib.suppress(OSError):  # how a terminal ends
+            while not text or text not in self.shown:
+                require(select.select([self.screen], [], [], PATIENCE)[0], "nothing more on the screen than %r" % self.shown)
+                self.shown += os.read(self.screen, 1000)
 
 
 def check_terminal(work):
     """Who waits at a terminal is told how far it is, and with --json has a summary there."""
     paths = fleet(work, "terminal", 30)
-    screen, other = pty.openpty()
-    s = Stopped(paths[0], "check", "--json", *paths, stderr=other)
-    os.close(other)
-    shown = b""
-    while b"check: 29 of 30" not in shown:
-        require(select.select([screen], [], [], PATIENCE)[0], "nothing more on the screen than %r" % shown)
-        shown += os.read(screen, 1000)
+    t = Terminal()
+    s = Stopped(paths[0], "check", "--json", *paths, stderr=t.inside)
+    t.read_until(b"check: 29 of 30")
     os.kill(s.worker, signal.SIGCONT)
+    t.read_until(None)
     status, lines, _ = s.end()
     same("what is printed", (0, paths), (status, [json.loads(line)["snapshot"] for line in lines]))
-    with contextlib.suppress(OSError):  # how a terminal ends
-        for piece in iter(lambda: os.read(screen, 1000), b""):
-            shown += piece
-    os.close(screen)
-    require(shown.endswith(b"\r\x1b[K30 snapshots: 30 ok\r\n"), "the screen: %r" % shown)
+    require(t.shown.endswith(b"\r\x1b[K30 snapshots: 30 ok\r\n"), "the screen: %r" % t.shown)
+    os.close(t.screen)
+    # All on one: lines come where the other was.
+    t = Terminal()
+    s = Stopped(paths[0], "check", *paths, stdout=t.inside, stderr=t.inside)
+    t.read_until(b"check: 29 of 30")
+    os.kill(s.worker, signal.SIGCONT)
+    t.read_until(None)
+    same("status", 0, s.end()[0])
+    lines = b"".join(b"%s: ok\r\n" % p.encode() for p in paths)
+    require(b"check: 29 of 30\r\x1b[K" + lines in t.shown, "the screen: %r" % t.shown)
+    os.close(t.screen)
 
 
 def check_pipe(work):
@@ -458,7 +501,7 @@ def main():
     if not shutil.which("strace"):
         lacking("strace")
     for check in (check_forms, check_info, check_single, check_usage, check_names, check_diffs, check_retarget, check_repeated,
-                  check_few_descriptors, check_killed, check_stopped, check_terminal, check_pipe, check_inodes):
+                  check_few_descriptors, check_killed, check_not_saved, check_stopped, check_terminal, check_pipe, check_inodes):
         if sys.argv[1:] and not any(text in check.__name__ for text in sys.argv[1:]):
             continue
         with WorkDir() as work:
@@ -466,7 +509,7 @@ def main():
                 check(work)
             except (Failed, subprocess.TimeoutExpired) as e:
                 sys.exit("FAIL: %s: %s" % (check.__name__, e))
-    print("ok: %d commands" % checks)
+    print("ok: %d checks" % checks)
 
 
 if __name__ == "__main__":
