@@ -58,9 +58,10 @@ static const uint32_t msr_ids[] = {
 };
 enum { MSRS = sizeof(msr_ids) / sizeof(msr_ids[0]), MSRS_MAX = 256, MSR_BYTES = 12 };
 
-/* Those that hold an address, by their index. */
-static const struct { unsigned index; const char *name; } address_msrs[] = {
-	{ 2, "sysenter_esp" }, { 3, "sysenter_eip" }, { 5, "lstar" }, { 6, "cstar" }, { 8, "kernel_gs_base" },
+/* Those that hold an address, by their index.  Of some KVM makes one that is canonical. */
+static const struct { unsigned index; const char *name; enum level level; } address_msrs[] = {
+	{ 2, "sysenter_esp", LEVEL_WARNING }, { 3, "sysenter_eip", LEVEL_WARNING }, { 5, "lstar", LEVEL_ERROR },
+	{ 6, "cstar", LEVEL_ERROR }, { 8, "kernel_gs_base", LEVEL_ERROR },
 };
 
 struct cpu_check {
@@ -150,6 +151,10 @@ static void check_events(const struct cpu_check *c, const struct kvm_vcpu_events
 	if (e->flags & ~known)
 		tell(c, LEVEL_ERROR, "events/flags", "bits 0 to 3 alone", "0x%x has flags that are not restored",
 		     e->flags);
+	if (e->flags & KVM_VCPUEVENT_VALID_SMM &&
+	    (e->smi.smm || e->smi.pending || e->smi.smm_inside_nmi || e->smi.latched_init))
+		tell(c, LEVEL_WARNING, "events/smi/smm", "a host whose KVM is built with it",
+		     "system management mode is under way");
 	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == 2))
 		tell(c, LEVEL_ERROR, "events/exception/nr", "0 to 31, and not 2", "%u is no exception",
 		     e->exception.nr);
@@ -232,7 +237,7 @@ static void check_msrs(const struct cpu_check *c, const uint8_t *p, uint32_t cou
 			if (le_get(p + 12u * j, 4) != msr_ids[address_msrs[i].index])
 				continue;
 			snprintf(name, sizeof(name), "msrs/%s", address_msrs[i].name);
-			check_address(c, LEVEL_ERROR, name, le_get(p + 12u * j + 4, 8));
+			check_address(c, address_msrs[i].level, name, le_get(p + 12u * j + 4, 8));
 		}
 	}
 }
@@ -381,7 +386,6 @@ void check_kvm_intc(struct check *k)
 {
 	struct kvm_pit_state2 pit;
 	struct kvm_irqchip chip;
-	struct kvm_clock_data clock;
 	struct value v;
 	size_t at = 0;
 	unsigned i;
@@ -395,8 +399,4 @@ void check_kvm_intc(struct check *k)
 			finding_tell(k->to, LEVEL_ERROR, "intc/raw", "0, 1 and 2 in order",
 				     "the chip_id of interrupt controller %u is %u", i, chip.chip_id);
 	}
-	take(v.bytes, &at, &clock, sizeof(clock));
-	if (clock.flags & ~(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC))
-		finding_tell(k->to, LEVEL_ERROR, "intc/clock/flags", "known flags alone",
-			     "0x%x has flags that there are not", clock.flags);
 }
