@@ -35,6 +35,13 @@ int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa)
 	return n ? ram_read(g->ram, to, n, gpa - g->base) : 0;
 }
 
+int guest_read_heads(const struct guest_memory *g, void *to, size_t n, uint64_t gpa, unsigned count)
+{
+	if (!guest_has(g, gpa, (uint64_t)(count - 1) * RAM_PAGE + n))
+		return -EFAULT;
+	return ram_read_heads(g->ram, to, n, gpa - g->base, count);
+}
+
 bool guest_next_stored(const struct guest_memory *g, uint64_t *gpa, uint64_t *size)
 {
 	uint64_t offset = *gpa > g->base ? *gpa - g->base : 0;

@@ -34,6 +34,9 @@ bool guest_has(const struct guest_memory *g, uint64_t gpa, uint64_t n);
  */
 int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa);
 
+/* The same of N bytes at GPA and at each RAM_PAGE after it, COUNT times (not 0), one behind the other. */
+int guest_read_heads(const struct guest_memory *g, void *to, size_t n, uint64_t gpa, unsigned count);
+
 /*
  * The first run of memory at or after *GPA that is stored, that is no hole: its start in *GPA
  * and its size in *SIZE.  False if there is none.  What is not stored reads as zeros.

@@ -13,6 +13,9 @@ enum { NOTE_HEAD = 24, NAME_SIZE = 11 };
 static const char note_name[] = "VMCOREINFO", first_line[] = "OSRELEASE=";
 enum { FIRST_LINE = sizeof(first_line) - 1 };
 
+/* So much of a page is looked at, of so many pages at once. */
+enum { HEAD = NOTE_HEAD + FIRST_LINE, PAGES = 512 };
+
 /* Looked at, of each kind; the kernel's own is among the first. */
 enum { CANDIDATES = 64 };
 
@@ -54,7 +57,7 @@ static int read_text(const struct guest_memory *g, uint64_t gpa, uint64_t size,
 /* Whether the N bytes at HEAD begin a note, and the size of its text. */
 static bool is_note(const uint8_t *head, size_t n, uint64_t *size)
 {
-	if (n < NOTE_HEAD + FIRST_LINE || le_get(head, 4) != NAME_SIZE ||
+	if (n < HEAD || le_get(head, 4) != NAME_SIZE ||
 	    le_get(head + 8, 4) != 0 || memcmp(head + 12, note_name, NAME_SIZE) ||
 	    memcmp(head + NOTE_HEAD, first_line, FIRST_LINE))
 		return false;
@@ -105,20 +108,37 @@ static bool look_for_page(struct search *s, const uint8_t *p, size_t n, uint64_t
 	       hand_over(s, gpa, RAM_PAGE);
 }
 
+/* Look at the start of COUNT pages from GPA on: false if the search has ended. */
+static bool look_at_heads(struct search *s, look *fn, uint64_t gpa, unsigned count)
+{
+	uint8_t heads[PAGES][HEAD];
+	unsigned i;
+
+	s->err = guest_read_heads(s->memory, heads, HEAD, gpa, count);
+	for (i = 0; i < count && !s->err; i++)
+		if (!fn(s, heads[i], HEAD, gpa + (uint64_t)i * RAM_PAGE))
+			return false;
+	return !s->err;
+}
+
 /* Look at the start of each stored page: false if the search has ended. */
 static bool look_at_pages(struct search *s, look *fn)
 {
-	uint8_t head[NOTE_HEAD + FIRST_LINE];
-	uint64_t at = 0, size, page;
+	uint64_t end = s->memory->base + guest_size(s->memory);
+	uint64_t at = 0, size, page, last, left;
 
 	for (; guest_next_stored(s->memory, &at, &size); at += size) {
 		/* Counted from the run's start: past the last address there is none. */
-		for (page = (s->memory->base - at) & (RAM_PAGE - 1); page < size; page += RAM_PAGE) {
-			s->err = guest_read(s->memory, head, sizeof(head), at + page);
-			/* Memory's last bytes may be too few. */
-			if (s->err == -EFAULT)
-				s->err = 0;
-			else if (s->err || !fn(s, head, sizeof(head), at + page))
+		page = (s->memory->base - at) & (RAM_PAGE - 1);
+		/* Memory's last bytes may be too few. */
+		last = end - at < HEAD ? 0 : end - at - HEAD + 1;
+		if (last > size)
+			last = size;
+		for (; page < last; page += left * RAM_PAGE) {
+			left = (last - page + RAM_PAGE - 1) / RAM_PAGE;
+			if (left > PAGES)
+				left = PAGES;
+			if (!look_at_heads(s, fn, at + page, (unsigned)left))
 				return false;
 		}
 	}
@@ -153,7 +173,7 @@ static bool look_everywhere(struct search *s)
 		}
 		/* One may begin in this piece and go on in the next. */
 		if (take == PIECE)
-			take -= NOTE_HEAD + FIRST_LINE - 1;
+			take -= HEAD - 1;
 	}
 	free(piece);
 	return more && !s->err;

@@ -305,9 +305,9 @@ uint64_t ram_size(const struct ram *r)
 	return r->size;
 }
 
-static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
+/* Copy what source_holds, asked of *COPIED, has to confirm. */
+static int copy_run(struct ram *r, void *to, size_t n, uint64_t offset, uint64_t *copied)
 {
-	uint64_t copied = 0;
 	uint64_t end = offset + n;
 	uint8_t *out = to;
 
@@ -316,12 +316,20 @@ static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
 		size_t take = run_end(r, offset, end, ours) - offset;
 
 		if (ours ? !guard_copy(out, r->top + offset, take)
-			 : !source_copy(r->source, out, take, offset, &copied))
+			 : !source_copy(r->source, out, take, offset, copied))
 			return -EIO;
 		out += take;
 		offset += take;
 	}
-	return source_holds(r->source, copied) ? 0 : -EIO;
+	return 0;
+}
+
+static int read_run(struct ram *r, void *to, size_t n, uint64_t offset)
+{
+	uint64_t copied = 0;
+	int err = copy_run(r, to, n, offset, &copied);
+
+	return err || source_holds(r->source, copied) ? err : -EIO;
 }
 
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
@@ -330,6 +338,22 @@ int ram_read(struct ram *r, void *to, size_t n, uint64_t offset)
 
 	pthread_rwlock_rdlock(&r->moves);
 	err = read_run(r, to, n, offset);
+	pthread_rwlock_unlock(&r->moves);
+	return err;
+}
+
+int ram_read_heads(struct ram *r, void *to, size_t n, uint64_t offset, unsigned count)
+{
+	uint64_t copied = 0;
+	uint8_t *out = to;
+	unsigned i;
+	int err = 0;
+
+	pthread_rwlock_rdlock(&r->moves);
+	for (i = 0; i < count && !err; i++)
+		err = copy_run(r, out + i * n, n, offset + (uint64_t)i * RAM_PAGE, &copied);
+	if (!err && !source_holds(r->source, copied))
+		err = -EIO;
 	pthread_rwlock_unlock(&r->moves);
 	return err;
 }

@@ -90,6 +90,12 @@ uint64_t ram_size(const struct ram *r);
 int ram_read(struct ram *r, void *to, size_t n, uint64_t offset);
 
 /*
+ * As ram_read, COUNT times, at OFFSET and at each RAM_PAGE after it, one behind the other into TO:
+ * who looks at the start of each page of much memory need not read it all.
+ */
+int ram_read_heads(struct ram *r, void *to, size_t n, uint64_t offset, unsigned count);
+
+/*
  * Call FN with pieces of memory that hold the N bytes at OFFSET, in order, and
  * stay valid while it runs.  There are at most N / RAM_PAGE + 3, some may be empty.
  * A system call that copies from them, in order, may fail with EFAULT where ram_read

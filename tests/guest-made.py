@@ -205,6 +205,14 @@ def where_info_is(work):
         g.finish(**how)
         g.write(path)
         same("VMCOREINFO in a " + what, g.text.encode(), guest_file("vmcoreinfo", path))
+    # No page is a hole, and the note is in one of those that are looked at together, or in the last.
+    for page in 1, 511, 512, 513, 3071, 4094, 4095:
+        g = Guest()
+        g.ram[0:4 * MIB] = b"x" * (4 * MIB)
+        g.ram[12 * MIB:] = b"x" * (4 * MIB)
+        g.finish(where=page * 4096)
+        g.write(path)
+        same("VMCOREINFO in page %d" % page, g.text.encode(), guest_file("vmcoreinfo", path))
 
 
 # ---- the core ---------------------------------------------------------------------
