@@ -7,11 +7,12 @@
 #include <unistd.h>
 
 #include "check_parts.h"
+#include "text.h"
 
 enum { ROOT_NODE = 1 };
 
 struct window {
-	uint64_t start, size, index; /* the last: of the device */
+	uint64_t start, size, index; /* the last: of the device, or of the slot in its window */
 };
 
 /* Where inode NODEID stands. */
@@ -26,6 +27,8 @@ struct share {
 	char at[CHECK_PATH];  /* devices/K/backing */
 	struct buffer inodes; /* struct inode, in order */
 	struct buffer mapped; /* the indices of those that slots map */
+	struct buffer slots;  /* struct window */
+	uint64_t window;      /* bytes that it has */
 };
 
 /* The path NAME in S's folder, in OUT. */
@@ -51,18 +54,41 @@ static int compare_inodes(const void *a, const void *b)
 	return x->index < y->index ? -1 : x->index > y->index;
 }
 
+/* The number NAME of the record N: of many of these, without a walk to each from the top. */
+static uint64_t member(const struct share *s, struct node n, const char *name)
+{
+	struct node leaf;
+	struct value v;
+
+	return container_lookup(s->k->c, n, name, &leaf) || container_value(s->k->c, leaf, &v)
+		       ? 0
+		       : text_number(container_row(s->k->c, leaf), &v);
+}
+
+/* Call FN for each element of the list NAME in S's folder. */
+static void for_each(struct share *s, const char *name, container_child *fn)
+{
+	char path[CHECK_PATH];
+	struct node list;
+
+	if (!container_find(s->k->c, in(s, path, name), &list) &&
+	    container_children(s->k->c, list, 0, fn, s) == -ENOMEM)
+		s->k->err = -ENOMEM;
+}
+
+static bool add_inode(void *ctx, const char *name, uint64_t index, struct node n)
+{
+	struct share *s = ctx;
+	struct inode inode = { member(s, n, "nodeid"), index };
+
+	(void)name;
+	buffer_add(&s->inodes, &inode, sizeof(inode));
+	return !s->inodes.failed;
+}
+
 static void find_inodes(struct share *s)
 {
-	char path[CHECK_PATH], name[80];
-	uint64_t i, count = check_count(s->k, in(s, path, "backend_state/inodes"));
-
-	for (i = 0; i < count && !s->inodes.failed; i++) {
-		struct inode inode = { .index = i };
-
-		snprintf(name, sizeof(name), "backend_state/inodes/%" PRIu64 "/nodeid", i);
-		inode.nodeid = number(s, name);
-		buffer_add(&s->inodes, &inode, sizeof(inode));
-	}
+	for_each(s, "backend_state/inodes", add_inode);
 	if (s->inodes.size)
 		qsort(s->inodes.bytes, s->inodes.size / sizeof(struct inode), sizeof(struct inode), compare_inodes);
 }
@@ -158,19 +184,10 @@ static void check_mapped_file(const struct share *s, uint64_t inode)
 		finding_tell(s->k->to, LEVEL_ERROR, path, right, "%.*s: %s", (int)v.size, (const char *)v.bytes, why);
 }
 
-static uint64_t slot_number(const struct share *s, uint64_t i, const char *name)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), "dax_state/slots/%" PRIu64 "/%s", i, name);
-	return number(s, path);
-}
-
 /* What is mapped is whole pages. */
-static void check_pages(const struct share *s, uint64_t i, const char *name)
+static void check_pages(const struct share *s, uint64_t i, const char *name, uint64_t n)
 {
 	char path[CHECK_PATH], inside[80];
-	uint64_t n = slot_number(s, i, name);
 
 	snprintf(inside, sizeof(inside), "dax_state/slots/%" PRIu64 "/%s", i, name);
 	if (n % RAM_PAGE)
@@ -178,27 +195,32 @@ static void check_pages(const struct share *s, uint64_t i, const char *name)
 }
 
 /* A slot of no bytes is not mapped. */
-static void check_slot(struct share *s, uint64_t i, const struct window *w)
+static bool check_slot(void *ctx, const char *unnamed, uint64_t i, struct node n)
 {
+	struct share *s = ctx;
+	struct window w = { member(s, n, "moffset"), member(s, n, "len"), i };
+	uint64_t nodeid = member(s, n, "nodeid"), inode;
 	char path[CHECK_PATH], name[80];
-	uint64_t window = number(s, "dax_window_len"), inode;
 
+	(void)unnamed;
 	snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/len", i);
-	if (w->start > window || w->size > window - w->start)
+	if (w.start > s->window || w.size > s->window - w.start)
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, name), "bytes in the window",
-			     "%" PRIu64 " bytes at %" PRIu64 " are not in a window of %" PRIu64, w->size, w->start,
-			     window);
-	if (!w->size)
-		return;
-	check_pages(s, i, "moffset");
-	check_pages(s, i, "len");
-	check_pages(s, i, "foffset");
+			     "%" PRIu64 " bytes at %" PRIu64 " are not in a window of %" PRIu64, w.size, w.start,
+			     s->window);
+	if (!w.size)
+		return true;
+	check_pages(s, i, "moffset", w.start);
+	check_pages(s, i, "len", w.size);
+	check_pages(s, i, "foffset", member(s, n, "foffset"));
 	snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/nodeid", i);
-	if (find_inode(s, number(s, name), &inode))
+	if (find_inode(s, nodeid, &inode))
 		buffer_add(&s->mapped, &inode, sizeof(inode));
 	else
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, name), "an inode of the share",
-			     "there is no inode %" PRIu64, number(s, name));
+			     "there is no inode %" PRIu64, nodeid);
+	buffer_add(&s->slots, &w, sizeof(w));
+	return true;
 }
 
 static int compare_indices(const void *a, const void *b)
@@ -247,28 +269,18 @@ static bool overlap(struct buffer *list, size_t *at)
 static void check_slots(struct share *s)
 {
 	char path[CHECK_PATH], name[80];
-	uint64_t i, count = check_count(s->k, in(s, path, "dax_state/slots"));
-	struct buffer list = { 0 };
 	size_t at;
 
-	for (i = 0; i < count; i++) {
-		struct window w = { slot_number(s, i, "moffset"), slot_number(s, i, "len"), i };
-
-		check_slot(s, i, &w);
-		if (w.size)
-			buffer_add(&list, &w, sizeof(w));
-	}
+	s->window = number(s, "dax_window_len");
+	for_each(s, "dax_state/slots", check_slot);
 	check_mapped_files(s);
-	if (list.failed) {
-		s->k->err = -ENOMEM;
-	} else if (overlap(&list, &at)) {
-		const struct window *w = (const struct window *)list.bytes;
+	if (!s->slots.failed && overlap(&s->slots, &at)) {
+		const struct window *w = (const struct window *)s->slots.bytes;
 
 		snprintf(name, sizeof(name), "dax_state/slots/%" PRIu64 "/moffset", w[at].index);
 		finding_tell(s->k->to, LEVEL_ERROR, in(s, path, name), "bytes of its own",
 			     "overlaps with slot %" PRIu64, w[at - 1].index);
 	}
-	buffer_free(&list);
 }
 
 static void check_dax(struct share *s)
@@ -321,10 +333,11 @@ static void check_share(struct check *k, uint64_t index, struct buffer *windows)
 	w.size = number(&s, "dax_window_len");
 	if (w.size)
 		buffer_add(windows, &w, sizeof(w));
-	if (s.inodes.failed || s.mapped.failed)
+	if (s.inodes.failed || s.mapped.failed || s.slots.failed)
 		k->err = -ENOMEM;
 	buffer_free(&s.inodes);
 	buffer_free(&s.mapped);
+	buffer_free(&s.slots);
 }
 
 void check_shares(struct check *k)
