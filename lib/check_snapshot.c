@@ -23,14 +23,19 @@ const char *check_path(char out[CHECK_PATH], const char *format, ...)
 	return out;
 }
 
-bool check_has(struct check *k, const char *path)
+/* Whether ERR is none; where memory ran out, that it is not known. */
+static bool is_well(struct check *k, int err)
 {
-	struct node n;
-	int err = container_find(k->c, path, &n);
-
 	if (err == -ENOMEM)
 		k->err = err;
 	return !err;
+}
+
+bool check_has(struct check *k, const char *path)
+{
+	struct node n;
+
+	return is_well(k, container_find(k->c, path, &n));
 }
 
 uint64_t check_number(struct check *k, const char *path)
@@ -45,15 +50,16 @@ bool check_value(struct check *k, const char *path, struct value *out)
 {
 	struct node n;
 
-	return !container_find(k->c, path, &n) && !container_is_directory(k->c, n) &&
-	       !container_value(k->c, n, out);
+	return is_well(k, container_find(k->c, path, &n)) && !container_is_directory(k->c, n) &&
+	       is_well(k, container_value(k->c, n, out));
 }
 
 bool check_is(struct check *k, const char *path, const char *word)
 {
 	struct buffer text = { 0 };
 	struct node n;
-	bool is = !container_find(k->c, path, &n) && !leaf_show(k->c, n, 0, SIZE_MAX, &text) &&
+	bool is = is_well(k, container_find(k->c, path, &n)) &&
+		  is_well(k, leaf_show(k->c, n, 0, SIZE_MAX, &text)) &&
 		  text.size == strlen(word) + 1 && memcmp(text.bytes, word, text.size - 1) == 0;
 
 	buffer_free(&text);
@@ -73,9 +79,8 @@ uint64_t check_count(struct check *k, const char *path)
 	uint64_t count = 0;
 	struct node n;
 
-	if (!container_find(k->c, path, &n) &&
-	    container_count(k->c, n, &count) == -ENOMEM)
-		k->err = -ENOMEM;
+	if (is_well(k, container_find(k->c, path, &n)))
+		is_well(k, container_count(k->c, n, &count));
 	return count;
 }
 
