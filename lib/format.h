@@ -129,6 +129,9 @@ extern const struct field state_share, state_share_1, state_dax; /* format_fuse.
 /* The rows of whole heads, RECORDs, by layout: a header and the container. */
 extern const struct field format_kvm, format_kvm_diff, format_hvf, format_bare;
 
+/* Those of the files beside an hvf snapshot, RECORDs as well (format_sidecar.c). */
+extern const struct field format_posixfs, format_dax, format_smpark;
+
 /* The numbers of the formats that are read: in KVM's and hvf's magic, and hvf's version. */
 enum { FORMAT_KVM_NUMBER = 7, FORMAT_HVF_MAGIC = 10, FORMAT_HVF_VERSION = 11 };
 

@@ -163,11 +163,12 @@ static void diff_directory(struct job *job, const struct container *a, struct no
 	buffer_free(&new);
 }
 
-int64_t head_diff(const struct container *old, const struct container *new, head_difference *fn,
-		  void *ctx)
+int64_t head_diff(const struct container *old, const struct container *new, const char *folder,
+		  head_difference *fn, void *ctx)
 {
 	struct job job = { .fn = fn, .ctx = ctx };
 
+	snprintf(job.path, sizeof(job.path), "%s", folder);
 	diff_directory(&job, old, container_root(), new, container_root());
 	return job.err ? job.err : job.count;
 }

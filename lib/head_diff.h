@@ -19,9 +19,10 @@ typedef void head_difference(void *ctx, const struct difference *d);
  * Call FN for each leaf of OLD and NEW that differs, in the tree's order, the leaves that only
  * NEW has after those of the same directory that both have.  Views of bytes that other leaves
  * show are left out, and so are the bytes of a blob of which decoded leaves differ.  The number of
- * differences, or -ENOMEM.
+ * differences, or -ENOMEM.  Their paths have FOLDER, which may be empty, before them.  One of OLD
+ * and NEW may be null: it has nothing.
  */
-int64_t head_diff(const struct container *old, const struct container *new, head_difference *fn,
-		  void *ctx);
+int64_t head_diff(const struct container *old, const struct container *new, const char *folder,
+		  head_difference *fn, void *ctx);
 
 #endif

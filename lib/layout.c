@@ -17,7 +17,7 @@ static const struct layout layouts[] = {
 	{ .name = "kvm", .head = &format_kvm, .find_ram = region_at_ram_offset, .is_base = true,
 	  .ram_multiple = 4096, .ram_step = 4096 },
 	{ .name = "kvm-diff", .head = &format_kvm_diff, .is_diff = true },
-	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset,
+	{ .name = "hvf", .head = &format_hvf, .find_ram = region_at_ram_offset, .has_sidecars = true,
 	  .ram_multiple = 4096, .ram_step = 16384 },
 	{ .name = "bare", .head = &format_bare, .find_ram = region_at_end, .offsets_given = true,
 	  .ram_multiple = 1, .ram_step = 4096 },

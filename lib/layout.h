@@ -16,6 +16,7 @@ struct layout {
 	bool is_diff;           /* RAM is a base's with listed pages over it: what follows
 	                           serves the others */
 	bool is_base;           /* a differential snapshot may differ from one */
+	bool has_sidecars;      /* files beside it belong to it (sidecar.h) */
 	bool offsets_given;     /* the user may say where container and RAM are */
 	uint32_t ram_multiple;  /* RAM's offset is one of so many bytes */
 	uint32_t ram_step;      /* and, where a new place is chosen for it, of so many */

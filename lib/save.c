@@ -242,6 +242,9 @@ int save(const struct save *s, struct saved *out, struct error *e)
 		ways = s->replace ? glued_replacing : glued;
 	if (s->tail_fd >= 0)
 		ways = new_tail;
+	/* Two names cannot be exchanged at once, and one journal undoes both files. */
+	if (s->beside)
+		ways = with_links;
 	if (s->fd_is_path && st.st_nlink > 1)
 		ways = s->tail_fd >= 0 ? new_tail_with_links : with_links;
 	/* RAM can be on another machine: it is not copied to find out that it was for nothing. */

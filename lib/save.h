@@ -44,6 +44,14 @@ bool identity_equal(const struct identity *a, const struct identity *b);
  */
 uint64_t save_sum(uint64_t sum, const uint8_t *bytes, size_t n);
 
+/* A file beside the snapshot that gets other bytes with it: both or neither. */
+struct save_beside {
+	const char *suffix;  /* its name is the snapshot's and this */
+	int fd;              /* open to read and write */
+	uint64_t old_size;
+	const struct buffer *bytes; /* all that is to be in it */
+};
+
 struct save {
 	const char *path;  /* to be replaced or made; no symbolic link */
 	int fd;            /* the file that has the old bytes, open to read */
@@ -59,6 +67,7 @@ struct save {
 	                      writes to it */
 	int tail_fd;       /* has the new tail, all of it, or is -1 if that stays as it is */
 	bool replace;      /* in place only if there is no other way */
+	const struct save_beside *beside; /* or null; with it the save is in place */
 	bool undo_first;   /* the save before failed, and could not be undone */
 };
 

@@ -102,6 +102,32 @@ static int plan(const struct save *s, const struct change *c, struct buffer *ran
 	return ranges->failed ? -ENOMEM : 0;
 }
 
+/* Where the file beside the snapshot begins to differ. */
+static int plan_beside(const struct save *s, struct journal_beside *out)
+{
+	const struct save_beside *b = s->beside;
+	uint64_t same = b->old_size < b->bytes->size ? b->old_size : b->bytes->size;
+	struct buffer old = { 0 };
+	int err;
+
+	*out = (struct journal_beside){ b->suffix, b->fd, b->old_size, b->bytes->size, 0 };
+	buffer_add(&old, NULL, same);
+	err = old.failed ? -ENOMEM : same ? io_read(b->fd, old.bytes, same, 0) : 0;
+	while (!err && out->offset < same && old.bytes[out->offset] == b->bytes->bytes[out->offset])
+		out->offset++;
+	buffer_free(&old);
+	return err;
+}
+
+static int write_beside(const struct save_beside *b, uint64_t offset)
+{
+	int err = io_write(b->fd, b->bytes->bytes + offset, b->bytes->size - offset, offset);
+
+	if (!err && b->bytes->size < b->old_size)
+		err = io_truncate(b->fd, b->bytes->size);
+	return err ? err : io_sync(b->fd);
+}
+
 static int insert(const struct save *s)
 {
 	off_t size = (off_t)(s->new.tail_offset - s->old.tail_offset);
@@ -193,6 +219,8 @@ static int write_journalled(const struct save *s, const struct beside *b,
 		err = move_tail(s, c, e);
 	if (!err) {
 		err = write_changes(s, c);
+		if (!err && s->beside)
+			err = write_beside(s->beside, p->beside->offset);
 		if (err)
 			error_set(e, -err, "cannot write: %s", strerror(-err));
 	}
@@ -206,6 +234,7 @@ static int write_journalled(const struct save *s, const struct beside *b,
 static int save_over(const struct save *s, bool shifting, struct saved *out, struct error *e)
 {
 	struct buffer bytes = { 0 }, old = { 0 }, ranges = { 0 };
+	struct journal_beside with;
 	struct journal_plan p;
 	struct change c;
 	struct beside b;
@@ -234,6 +263,10 @@ static int save_over(const struct save *s, bool shifting, struct saved *out, str
 	if (!err) {
 		trim(&c, &old, s->old.head_offset);
 		err = plan(s, &c, &ranges, &p);
+	}
+	if (!err && s->beside) {
+		err = plan_beside(s, &with);
+		p.beside = &with;
 	}
 	if (err)
 		error_set(e, -err, "%s", strerror(-err));

@@ -14,7 +14,7 @@
 #include "format.h"
 
 /* Places are fewer, so that a number of a place and one of 52 bits fit into 64 bits. */
-enum { SCHEMA_MAX = 4000 };
+enum { SCHEMA_MAX = 3800 };
 
 struct place {
 	const struct field *row;

@@ -48,6 +48,7 @@ struct snapshot {
 	bool undo_first; /* the last save failed, and could not be undone */
 	struct container *container;
 	struct ram *ram;
+	struct sidecars *sidecars; /* or null */
 };
 
 /*
@@ -352,6 +353,8 @@ static int open_file(struct snapshot *s, const struct snapshot_options *options,
 	}
 	if (!err)
 		err = set_up_ram(s, options, ram_len, e);
+	if (!err && s->layout->has_sidecars && sidecars_open(s->path, options->tell, &s->sidecars))
+		err = error_set(e, ENOMEM, "out of memory");
 	return err;
 }
 
@@ -439,6 +442,7 @@ void snapshot_close(struct snapshot *s)
 {
 	if (!s)
 		return;
+	sidecars_close(s->sidecars);
 	ram_close(s->ram);
 	container_free(s->container);
 	if (s->fd >= 0)
@@ -463,6 +467,11 @@ struct container *snapshot_container(struct snapshot *s)
 struct ram *snapshot_ram(struct snapshot *s)
 {
 	return s->ram;
+}
+
+struct sidecars *snapshot_sidecars(struct snapshot *s)
+{
+	return s->sidecars;
 }
 
 int snapshot_clone_ram(struct snapshot *s, struct error *e)
@@ -726,8 +735,35 @@ static int plan_parts(struct snapshot *s, struct edits *edits, const struct new_
 	return head->failed ? -ENOMEM : err;
 }
 
+/* What follows from the new HEAD for a file beside the snapshot, if that is what is saved. */
+static int plan_sidecar(struct snapshot *s, const struct buffer *head, struct sidecar_change *out,
+			struct error *e)
+{
+	struct container *old = NULL, *new = NULL;
+	struct buffer copy = { 0 };
+	int err;
+
+	if (!s->sidecars || !s->fd_is_target || strcmp(s->target, s->path) != 0)
+		return 0;
+	err = head_read(s->layout->head, s->fd, s->parts.head_offset, s->parts.file_size, &old, NULL, e);
+	if (err)
+		return err;
+	buffer_add(&copy, head->bytes, head->size);
+	err = copy.failed ? error_set(e, ENOMEM, "out of memory")
+			  : container_decode(s->layout->head, copy.bytes, copy.size, 0, &new, e);
+	if (err)
+		buffer_free(&copy);
+	else
+		err = sidecar_change_begin(s->sidecars, old, new, out, e);
+	container_free(new);
+	container_free(old);
+	return err;
+}
+
 int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e)
 {
+	struct sidecar_change change = { .fd = -1 };
+	struct save_beside beside = { .suffix = sidecar_suffix(SIDECAR_POSIXFS), .bytes = &change.bytes };
 	struct buffer head = { 0 };
 	struct saved saved = { .fd = -1, .undo_first = s->undo_first };
 	struct new_list list = { .fd = -1 };
@@ -756,6 +792,8 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 	if (!err)
 		err = save_finish_undo(&job, &saved, e);
 	/* Nor was its identity to be had, maybe; nobody else may have the lock. */
+	if (saved.touched && s->sidecars)
+		sidecar_undone(s->sidecars);
 	if (saved.touched || (!err && !s->identity_known))
 		s->identity_known = identity_get(s->fd, &s->identity) == 0;
 	job.identity = s->identity;
@@ -767,7 +805,16 @@ int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct
 		err = error_set(e, ENOMEM, "out of memory");
 	job.tail_fd = list.fd;
 	if (!err)
+		err = plan_sidecar(s, &head, &change, e);
+	if (change.fd >= 0) {
+		beside.fd = change.fd;
+		beside.old_size = change.old_size;
+		job.beside = &beside;
+	}
+	if (!err)
 		err = save(&job, &saved, e);
+	if (s->sidecars)
+		sidecar_change_end(s->sidecars, &change, !err, saved.touched);
 	if (!err) {
 		adopt(s, &job, &saved, save_ram);
 		s->head_sum = save_sum(0, head.bytes, head.size);

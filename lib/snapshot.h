@@ -12,6 +12,7 @@
 
 #include "layout.h"
 #include "ram.h"
+#include "sidecar.h"
 
 enum snapshot_access {
 	SNAPSHOT_EDIT,    /* saves go to the snapshot; needs an exclusive lock */
@@ -63,6 +64,9 @@ struct container *snapshot_container(struct snapshot *s);
 /* Null if there is no RAM. */
 struct ram *snapshot_ram(struct snapshot *s);
 
+/* The files beside it that belong to it; null if there are none. */
+struct sidecars *snapshot_sidecars(struct snapshot *s);
+
 /*
  * Make the RAM a clone of its region (ram_clone), an unlinked file in the folder
  * of the file that it is in.
@@ -96,7 +100,8 @@ uint64_t snapshot_ram_offset(const struct snapshot *s);
 /*
  * Save the edits in force and EDITS; and if WITH_RAM the pages of RAM that were written.
  * All or nothing.  What the header says of where RAM is becomes one of EDITS where that
- * changes: on success all of them are to be put in force.  The caller keeps other saves
+ * changes: on success all of them are to be put in force.  Where a share's host_path changes,
+ * its state beside the snapshot moves along in the same save.  The caller keeps other saves
  * and edits away meanwhile; reads and writes of RAM may go on.
  */
 int snapshot_save(struct snapshot *s, struct edits *edits, bool with_ram, struct error *e);

@@ -16,6 +16,10 @@ bool tree_is_directory(struct snapshot *s, struct tree_entry entry)
 {
 	if (entry.kind == TREE_GUEST)
 		return !entry.guest;
+	if (entry.kind == TREE_SIDECAR)
+		return entry.sidecar == SIDECARS ||
+		       container_is_directory(sidecar_container(snapshot_sidecars(s), entry.sidecar),
+					      entry.node);
 	return entry.kind == TREE_NODE &&
 	       container_is_directory(snapshot_container(s), entry.node);
 }
@@ -68,6 +72,29 @@ static int find_guest(struct snapshot *s, const char *path, struct tree_entry *o
 	return out->guest && guest_has_file(s, out->guest) ? 0 : -ENOENT;
 }
 
+/* What is at PATH in the folder of the sidecars. */
+static int find_sidecar(struct snapshot *s, const char *path, struct tree_entry *out)
+{
+	struct sidecars *all = snapshot_sidecars(s);
+	int err = sidecars_hold(all, NULL), found = -ENOENT;
+	unsigned i;
+
+	if (err)
+		return err;
+	*out = (struct tree_entry){ .kind = TREE_SIDECAR, .sidecar = SIDECARS };
+	if (!path[strspn(path, "/")])
+		found = 0;
+	/* A name at the top is one's alone. */
+	for (i = 0; found == -ENOENT && i < SIDECARS; i++) {
+		if (!sidecar_container(all, i))
+			continue;
+		found = container_find(sidecar_container(all, i), path, &out->node);
+		out->sidecar = i;
+	}
+	sidecars_release(all);
+	return found;
+}
+
 int tree_find(struct snapshot *s, const char *path, struct tree_entry *out)
 {
 	size_t n;
@@ -85,6 +112,8 @@ int tree_find(struct snapshot *s, const char *path, struct tree_entry *out)
 	}
 	if (snapshot_ram(s) && is_name(path, n, GUEST_NAME))
 		return find_guest(s, path + n, out);
+	if (snapshot_sidecars(s) && is_name(path, n, SIDECAR_FOLDER))
+		return find_sidecar(s, path + n, out);
 	*out = (struct tree_entry){ .kind = TREE_NODE };
 	err = container_find(snapshot_container(s), path, &out->node);
 	return err == -ENOENT && find_computed(s, path, out) ? 0 : err;
@@ -114,6 +143,9 @@ int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out)
 		g = guest_memory_of(snapshot_container(s), snapshot_ram(s));
 		return guest_file_read(entry.guest, &g, out, NULL);
 	}
+	if (entry.kind == TREE_SIDECAR)
+		return leaf_show(sidecar_container(snapshot_sidecars(s), entry.sidecar), entry.node, 0,
+				 SIZE_MAX, out);
 	if (entry.kind == TREE_NODE)
 		return leaf_show(snapshot_container(s), entry.node, 0, SIZE_MAX, out);
 	container_path(snapshot_container(s), entry.node, folder);
@@ -123,6 +155,7 @@ int tree_show(struct snapshot *s, struct tree_entry entry, struct buffer *out)
 struct walk {
 	tree_child *fn;
 	void *ctx;
+	struct tree_entry entry; /* but for its node */
 	bool ended;
 };
 
@@ -132,16 +165,44 @@ static bool pass_on(void *ctx, const char *name, uint64_t index, struct node n)
 	char number[24];
 
 	snprintf(number, sizeof(number), "%" PRIu64, index);
-	w->ended = !w->fn(w->ctx, name ? name : number,
-			  (struct tree_entry){ .kind = TREE_NODE, .node = n });
+	w->entry.node = n;
+	w->ended = !w->fn(w->ctx, name ? name : number, w->entry);
 	return !w->ended;
 }
 
-static void root_children(tree_child *fn, void *ctx)
+/* False: the walk is over. */
+static bool ram_children(tree_child *fn, void *ctx)
 {
-	if (fn(ctx, RAM_NAME, (struct tree_entry){ .kind = TREE_RAM }) &&
-	    fn(ctx, VMCORE_NAME, (struct tree_entry){ .kind = TREE_VMCORE }))
-		fn(ctx, GUEST_NAME, (struct tree_entry){ .kind = TREE_GUEST });
+	return fn(ctx, RAM_NAME, (struct tree_entry){ .kind = TREE_RAM }) &&
+	       fn(ctx, VMCORE_NAME, (struct tree_entry){ .kind = TREE_VMCORE }) &&
+	       fn(ctx, GUEST_NAME, (struct tree_entry){ .kind = TREE_GUEST });
+}
+
+static void root_children(struct snapshot *s, tree_child *fn, void *ctx)
+{
+	if ((!snapshot_ram(s) || ram_children(fn, ctx)) && snapshot_sidecars(s))
+		fn(ctx, SIDECAR_FOLDER, (struct tree_entry){ .kind = TREE_SIDECAR, .sidecar = SIDECARS });
+}
+
+/* The folder of the sidecars has what the roots of all have. */
+static int sidecar_children(struct snapshot *s, struct tree_entry dir, struct walk *w)
+{
+	struct sidecars *all = snapshot_sidecars(s);
+	bool top = dir.sidecar == SIDECARS;
+	int err = sidecars_hold(all, NULL);
+	unsigned i;
+
+	if (err)
+		return err;
+	for (i = 0; !err && !w->ended && i < SIDECARS; i++) {
+		if (!sidecar_container(all, i) || (!top && i != dir.sidecar))
+			continue;
+		w->entry.sidecar = i;
+		err = container_children(sidecar_container(all, i), top ? container_root() : dir.node, 0,
+					 pass_on, w);
+	}
+	sidecars_release(all);
+	return err;
 }
 
 static int guest_children(struct snapshot *s, tree_child *fn, void *ctx)
@@ -159,18 +220,19 @@ static int guest_children(struct snapshot *s, tree_child *fn, void *ctx)
 
 int tree_children(struct snapshot *s, struct tree_entry dir, tree_child *fn, void *ctx)
 {
-	struct walk w = { .fn = fn, .ctx = ctx };
+	struct walk w = { .fn = fn, .ctx = ctx, .entry.kind = dir.kind };
 	unsigned i;
-
 	int err;
 
 	if (dir.kind == TREE_GUEST)
 		return guest_children(s, fn, ctx);
+	if (dir.kind == TREE_SIDECAR)
+		return sidecar_children(s, dir, &w);
 	err = container_children(snapshot_container(s), dir.node, 0, pass_on, &w);
 	for (i = 0; !err && !w.ended && computed_next(snapshot_container(s), dir.node, &i); i++)
 		w.ended = !fn(ctx, computed_row(i)->name,
 			      computed_entry(dir.node, i));
-	if (!err && !w.ended && dir.node.place == container_root().place && snapshot_ram(s))
-		root_children(fn, ctx);
+	if (!err && !w.ended && dir.node.place == container_root().place)
+		root_children(s, fn, ctx);
 	return err;
 }

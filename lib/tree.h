@@ -8,15 +8,16 @@
 #include "snapshot.h"
 
 struct tree_entry {
-	enum { TREE_NODE, TREE_RAM, TREE_VMCORE, TREE_COMPUTED, TREE_GUEST } kind;
-	struct node node; /* TREE_NODE; of a computed file, the directory that it is in */
+	enum { TREE_NODE, TREE_RAM, TREE_VMCORE, TREE_COMPUTED, TREE_GUEST, TREE_SIDECAR } kind;
+	struct node node; /* TREE_NODE and TREE_SIDECAR; of a computed file, the directory that it is in */
+	unsigned sidecar; /* TREE_SIDECAR: which one; SIDECARS: the folder of all */
 	const struct computed *computed; /* TREE_COMPUTED */
 	const struct guest_file *guest; /* TREE_GUEST; null: the folder */
 };
 
 bool tree_is_directory(struct snapshot *s, struct tree_entry entry);
 
-/* The entry at PATH, with slashes before or after it too: 0, -ENOENT or -ENOTDIR. */
+/* The entry at PATH, with slashes before or after it too: 0, -ENOENT, -ENOTDIR or -ENOMEM. */
 int tree_find(struct snapshot *s, const char *path, struct tree_entry *out);
 
 /* Whether guest memory is asked for what is at PATH, which need not be there. */

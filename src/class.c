@@ -15,13 +15,15 @@ const struct file_class *class_of(fuse_ino_t ino)
 		return &class_vmcore;
 	if (is_guest(ino))
 		return &class_guest;
+	if (is_sidecar(ino))
+		return &class_sidecar;
 	return is_temp(ino) ? &class_temp : &class_field;
 }
 
 bool class_child(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name, fuse_ino_t *ino)
 {
 	static const struct file_class *const adding[] = {
-		&class_ram, &class_vmcore, &class_guest, &class_computed
+		&class_ram, &class_vmcore, &class_guest, &class_sidecar, &class_computed
 	};
 	unsigned k, own;
 

@@ -49,6 +49,7 @@ extern const struct file_class class_computed;
 extern const struct file_class class_field; /* directories of fields, too */
 extern const struct file_class class_guest; /* and their directory */
 extern const struct file_class class_ram;
+extern const struct file_class class_sidecar; /* and their directories */
 extern const struct file_class class_temp;
 extern const struct file_class class_vmcore;
 
@@ -63,6 +64,12 @@ const struct file_class *class_of(fuse_ino_t ino);
  */
 enum { CLASS_CHILDREN_MAX = 64 };
 bool class_child(struct fs *fs, fuse_ino_t dir, unsigned i, const char **name, fuse_ino_t *ino);
+
+/* The child NAME of the directory DIR of a sidecar: its inode number, or -ENOENT. */
+int sidecar_lookup(struct fs *fs, fuse_ino_t dir, const char *name, fuse_ino_t *ino);
+
+/* container_children for the directory DIR of a sidecar. */
+int sidecar_list(struct fs *fs, fuse_ino_t dir, uint64_t from, container_child *fn, void *ctx);
 
 /* What files that nobody can change have in common. */
 int class_refuse_write(struct fs *fs, fuse_ino_t ino, const char *bytes, size_t *size,

@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "build.h"
 #include "command.h"
+#include "io.h"
+#include "new_file.h"
 #include "progress.h"
 
 struct conversion {
@@ -140,10 +143,51 @@ static int make_head(struct conversion *c, struct error *e)
 	return err;
 }
 
+/* Fill FD with what CTX, a descriptor, is of. */
+static int copy_file(int fd, void *ctx)
+{
+	int from = *(int *)ctx;
+	struct stat st;
+	int err = fstat(from, &st) < 0 ? -errno : io_truncate(fd, (uint64_t)st.st_size);
+
+	return err ? err : io_copy(from, 0, fd, 0, (uint64_t)st.st_size);
+}
+
+/* Have file I beside IN beside OUT as well, where both are of a layout that has such files. */
+static int carry_sidecar(const struct conversion *c, const char *out, unsigned i, struct error *e)
+{
+	struct sidecars *in = snapshot_sidecars(c->in);
+	int fd = in ? sidecar_open(in, i, e) : -ENOENT;
+	char path[PATH_MAX];
+	struct stat st;
+	int err;
+
+	if (snprintf(path, sizeof(path), "%s%s", out, sidecar_suffix(i)) >= PATH_MAX) {
+		err = error_set(e, ENAMETOOLONG, "%s", strerror(ENAMETOOLONG));
+	} else if (fd == -ENOENT) {
+		/* It is somebody's, and whoever restores OUT would take it for OUT's. */
+		if (c->out.layout->has_sidecars && lstat(path, &st) == 0)
+			complain(0, "%s: is no file of what was converted; remove it before a restore", path);
+		return 0;
+	} else if (fd < 0) {
+		return fd;
+	} else if (c->out.layout->has_sidecars) {
+		err = new_file(path, copy_file, &fd, e);
+	} else {
+		complain(0, "%s%s is left out: layout %s has no such file", snapshot_path(c->in), sidecar_suffix(i),
+			 c->out.layout->name);
+		err = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	return err ? error_prefix(e, -err, "%s", path) : 0;
+}
+
 static int convert_open(struct conversion *c, const struct arguments *a, struct error *e)
 {
 	struct progress progress;
 	int err = make_head(c, e);
+	unsigned i;
 
 	if (!err)
 		err = check(c, e);
@@ -166,7 +210,11 @@ static int convert_open(struct conversion *c, const struct arguments *a, struct 
 	c->out.ctx = &progress;
 	err = build_snapshot(a->output, &c->out, e);
 	progress_end(&progress);
-	return err ? error_prefix(e, -err, "%s", a->output) : 0;
+	if (err)
+		return error_prefix(e, -err, "%s", a->output);
+	for (i = 0; !err && i < SIDECARS; i++)
+		err = carry_sidecar(c, a->output, i, e);
+	return err ? error_prefix(e, -err, "%s is written, and not what is beside it", a->output) : 0;
 }
 
 /* Whether PATH and OTHER are one file. */
@@ -229,7 +277,8 @@ const struct command cmd_convert = {
 	.summary = "flatten a diff, rebase against a base, change the layout",
 	.help = "A diff with --layout kvm becomes whole; with --base FILE a snapshot becomes a\n"
 		"diff that lists the pages in which it differs from FILE.  Pages of zeros become\n"
-		"holes.  What OUT could not hold is refused.\n",
+		"holes.  What OUT could not hold is refused.  The files beside an hvf snapshot\n"
+		"are copied beside OUT, if it is hvf too.\n",
 	.options = options,
 	.base_use = BASE_NEEDED,
 	.run = convert,

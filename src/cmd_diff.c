@@ -66,16 +66,45 @@ static void report_ram(void *ctx, uint64_t offset, uint64_t n)
 	json_object_array_add(r->ram, o);
 }
 
+/* How many fields of the files beside A and B differ, or a negative errno. */
+static int64_t compare_sidecars(struct snapshot *a, struct snapshot *b, struct report *r)
+{
+	struct sidecars *all[2] = { snapshot_sidecars(a), snapshot_sidecars(b) };
+	const struct container *c[2];
+	int64_t n, count = 0;
+	unsigned i, k;
+
+	for (k = 0; k < 2; k++) {
+		n = all[k] ? sidecars_hold(all[k], NULL) : 0;
+		if (n < 0 && k && all[0])
+			sidecars_release(all[0]);
+		if (n < 0)
+			return n;
+	}
+	for (i = 0; count >= 0 && i < SIDECARS; i++) {
+		for (k = 0; k < 2; k++)
+			c[k] = all[k] ? sidecar_container(all[k], i) : NULL;
+		n = c[0] || c[1] ? head_diff(c[0], c[1], SIDECAR_FOLDER, report_field, r) : 0;
+		count = n < 0 ? n : count + n;
+	}
+	for (k = 0; k < 2; k++)
+		if (all[k])
+			sidecars_release(all[k]);
+	return count;
+}
+
 /* The exit status, with what was found printed. */
 static int compare(struct snapshot *a, struct snapshot *b, const struct arguments *args,
 		   struct report *r)
 {
 	struct snapshot *whose = NULL;
-	int64_t fields = head_diff(snapshot_container(a), snapshot_container(b), report_field, r);
+	int64_t fields = head_diff(snapshot_container(a), snapshot_container(b), "", report_field, r);
+	int64_t beside = fields < 0 ? fields : compare_sidecars(a, b, r);
 	int err;
 
-	if (fields < 0)
-		return complain(TROUBLE, "%s", strerror((int)-fields));
+	if (beside < 0)
+		return complain(TROUBLE, "%s", strerror((int)-beside));
+	fields += beside;
 	container_number(snapshot_container(a), LAYOUT_RAM_GPA, &r->base);
 	progress_start(&r->progress, "diff");
 	err = ram_compare(a, b, report_ram, r, progress_tell, &r->progress, &whose);

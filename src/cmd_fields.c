@@ -8,6 +8,7 @@
 #include "computed.h"
 #include "form.h"
 #include "layout.h"
+#include "sidecar.h"
 
 /* What stands for the index of a list, one for each level, and then inside blobs. */
 static const char *const indices[] = { "N", "Q", "I" };
@@ -17,6 +18,7 @@ struct place_name {
 	char path[128];
 	unsigned lists; /* around it */
 	const char *layout; /* that alone has it, or null */
+	bool read_only; /* all of it */
 	struct buffer *printed; /* lines, each with its NUL */
 };
 
@@ -86,6 +88,7 @@ static void print_row(const struct field *row, const char *name,
 		      struct place_name in)
 {
 	struct place_name around = in;
+	struct field shown;
 	size_t used = strlen(in.path);
 	char form[FORM_MAX], line[512];
 	unsigned i;
@@ -113,7 +116,10 @@ static void print_row(const struct field *row, const char *name,
 			print_rows(row->choices[i].of, in);
 		break;
 	default:
-		snprintf(line, sizeof(line), "%s\t%s\t%s%s%s", in.path, form_of(row, form),
+		shown = *row;
+		if (in.read_only)
+			shown.access = RO;
+		snprintf(line, sizeof(line), "%s\t%s\t%s%s%s", in.path, form_of(&shown, form),
 			 in.layout ? in.layout : "", in.layout ? ": " : "", row->doc);
 		print_once(in.printed, line);
 		print_states(row->states, around);
@@ -153,6 +159,9 @@ static int print_fields(const struct arguments *a)
 		container = header + 1;
 	}
 	print_rows(container, (struct place_name){ .printed = &lines });
+	for (i = 0; i < SIDECARS; i++)
+		print_rows(sidecar_row(i)->of, (struct place_name){ .path = SIDECAR_FOLDER, .layout = "hvf",
+								    .read_only = true, .printed = &lines });
 	print_computed();
 	if (lines.failed)
 		return complain(WRONG_INPUT, "out of memory");

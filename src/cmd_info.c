@@ -102,6 +102,36 @@ static void print_listeners(struct info *i)
 	printf("%s\n", k < total ? ", ..." : "");
 }
 
+/* The files beside the snapshot, where there are any. */
+static void print_sidecars(struct info *i)
+{
+	static const char *const lists[] = { "posixfs", "dax" };
+	struct sidecars *all = snapshot_sidecars(i->s);
+	struct info of = { .s = i->s };
+	const char *comma = "";
+	unsigned k;
+
+	if (!all)
+		return;
+	if (sidecars_hold(all, NULL)) {
+		i->failed = true;
+		return;
+	}
+	printf("sidecars    ");
+	for (k = 0; k < 2; k++) {
+		of.c = sidecar_container(all, k);
+		if (of.c)
+			printf("%s%s %" PRIu64, comma, lists[k], info_count(&of, "%s", lists[k]));
+		comma = of.c ? ", " : comma;
+	}
+	of.c = sidecar_container(all, SIDECAR_SMPARK);
+	if (of.c)
+		printf("%ssmpark 0x%" PRIx64, comma, info_number(&of, "smpark/gpa"));
+	printf("%s\n", *comma || of.c ? "" : "none that is understood");
+	sidecars_release(all);
+	i->failed |= of.failed;
+}
+
 static int print_screen(const struct arguments *a)
 {
 	struct info i = { 0 };
@@ -113,6 +143,7 @@ static int print_screen(const struct arguments *a)
 	print_head(&i);
 	print_some(&i, "vcpus", info_count(&i, "vcpu"), print_vcpu);
 	print_some(&i, "devices", info_count(&i, "devices"), print_device);
+	print_sidecars(&i);
 	print_listeners(&i);
 	printf("token       %s\n", info_has_token(&i) ? "yes" : "no");
 	snapshot_close(i.s);

@@ -64,6 +64,8 @@ static int find(struct fs *fs, fuse_ino_t parent, const char *name, fuse_ino_t *
 
 	if (find_added(fs, parent, name, ino))
 		return 0;
+	if (is_sidecar(parent))
+		return sidecar_lookup(fs, parent, name, ino);
 	if (!find_node(fs, parent, name, &n))
 		*ino = node_ino(n);
 	else if (!temps_find(&fs->temps, parent, name, &temp))

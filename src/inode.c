@@ -13,7 +13,9 @@
  */
 enum {
 	PLACE_SHIFT = 52,
-	PLACE_COMPUTED = SCHEMA_MAX, /* and a number for each row */
+	PLACE_SIDECAR = SCHEMA_MAX, /* and a number for each place of each */
+	SIDECAR_PLACES = 64,
+	PLACE_COMPUTED = PLACE_SIDECAR + SIDECARS * SIDECAR_PLACES, /* and a number for each row */
 	PLACE_GUEST = 0xffc,
 	PLACE_VMCORE,
 	PLACE_RAM,
@@ -69,7 +71,7 @@ bool is_guest(fuse_ino_t ino)
 
 bool is_node(fuse_ino_t ino)
 {
-	return ino >> PLACE_SHIFT < PLACE_COMPUTED;
+	return ino >> PLACE_SHIFT < PLACE_SIDECAR;
 }
 
 unsigned guest_number(fuse_ino_t ino)
@@ -117,6 +119,30 @@ struct node ino_node(fuse_ino_t ino)
 	if (ino == FUSE_ROOT_ID)
 		return container_root();
 	return (struct node){ (unsigned)(ino >> PLACE_SHIFT), ino_offset(ino) };
+}
+
+fuse_ino_t sidecar_ino(unsigned i, struct node n)
+{
+	assert(n.place < SIDECAR_PLACES);
+	if (n.place == 0)
+		i = 0;
+	return ((fuse_ino_t)(PLACE_SIDECAR + i * SIDECAR_PLACES + n.place) << PLACE_SHIFT) + n.offset;
+}
+
+bool is_sidecar(fuse_ino_t ino)
+{
+	return ino >> PLACE_SHIFT >= PLACE_SIDECAR && ino >> PLACE_SHIFT < PLACE_COMPUTED;
+}
+
+unsigned ino_sidecar(fuse_ino_t ino)
+{
+	return (unsigned)((ino >> PLACE_SHIFT) - PLACE_SIDECAR) / SIDECAR_PLACES;
+}
+
+struct node ino_sidecar_node(fuse_ino_t ino)
+{
+	return (struct node){ (unsigned)((ino >> PLACE_SHIFT) - PLACE_SIDECAR) % SIDECAR_PLACES,
+			      ino_offset(ino) };
 }
 
 int inode_stat(struct fs *fs, fuse_ino_t ino, struct stat *st)

@@ -42,6 +42,17 @@ uint64_t temp_id(fuse_ino_t ino);
 /* The node that INO is the number of. */
 struct node ino_node(fuse_ino_t ino);
 
+/*
+ * Of the node N of sidecar I, as it was read.  The roots of all have one number, as they are one
+ * directory.
+ */
+fuse_ino_t sidecar_ino(unsigned i, struct node n);
+bool is_sidecar(fuse_ino_t ino);
+
+/* Which sidecar, and which of its nodes, INO is the number of. */
+unsigned ino_sidecar(fuse_ino_t ino);
+struct node ino_sidecar_node(fuse_ino_t ino);
+
 /* Attributes of INO.  -ENOENT if it is a temporary that is gone. */
 int inode_stat(struct fs *fs, fuse_ino_t ino, struct stat *st);
 

@@ -76,22 +76,43 @@ static bool add_to_batch(void *ctx, const char *name, uint64_t index, struct nod
 	return b->count < sizeof(b->child) / sizeof(b->child[0]);
 }
 
-static bool list_children(struct listing *l, struct node dir, uint64_t from)
+/* A batch of children of DIR, which are nodes of the container or of a sidecar. */
+static int gather(struct fs *fs, fuse_ino_t dir, uint64_t from, struct batch *batch)
 {
-	struct container *c = l->fs->mount.container;
+	int err;
+
+	batch->count = 0;
+	if (is_sidecar(dir))
+		return sidecar_list(fs, dir, from, add_to_batch, batch);
+	pthread_rwlock_rdlock(&fs->mount.lock);
+	err = container_children(fs->mount.container, ino_node(dir), from, add_to_batch, batch);
+	pthread_rwlock_unlock(&fs->mount.lock);
+	return err;
+}
+
+/* Which kind of file a child of DIR is; its row stays what it is. */
+static mode_t type_of(struct fs *fs, fuse_ino_t dir, struct node n)
+{
+	const struct container *c = fs->mount.container;
+
+	if (is_sidecar(dir))
+		c = sidecar_container(snapshot_sidecars(fs->mount.snapshot), ino_sidecar(dir));
+	return container_is_directory(c, n) ? S_IFDIR : S_IFREG;
+}
+
+static bool list_children(struct listing *l, fuse_ino_t dir, uint64_t from)
+{
 	struct batch batch;
 	unsigned i;
 
 	do {
-		batch.count = 0;
-		pthread_rwlock_rdlock(&l->fs->mount.lock);
-		l->err = container_children(c, dir, from, add_to_batch, &batch);
-		pthread_rwlock_unlock(&l->fs->mount.lock);
+		l->err = gather(l->fs, dir, from, &batch);
 		for (i = 0; i < batch.count; i++) {
 			struct child *child = &batch.child[i];
-			mode_t type = container_is_directory(c, child->node) ? S_IFDIR : S_IFREG;
+			fuse_ino_t ino = is_sidecar(dir) ? sidecar_ino(ino_sidecar(dir), child->node)
+							 : node_ino(child->node);
 
-			if (!list_entry(l, child->name, node_ino(child->node), type,
+			if (!list_entry(l, child->name, ino, type_of(l->fs, dir, child->node),
 					ENTRY_CHILDREN + child->index + 1))
 				return false;
 			from = child->index + 1;
@@ -133,8 +154,8 @@ static void list(struct listing *l, fuse_ino_t dir, uint64_t at)
 	if (at < ENTRY_CHILDREN &&
 	    !list_added(l, dir, at < ENTRY_ADDED ? 0 : (unsigned)(at - ENTRY_ADDED)))
 		return;
-	if (at < ENTRY_TEMPS && is_node(dir) &&
-	    !list_children(l, ino_node(dir), at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
+	if (at < ENTRY_TEMPS && (is_node(dir) || is_sidecar(dir)) &&
+	    !list_children(l, dir, at < ENTRY_CHILDREN ? 0 : at - ENTRY_CHILDREN))
 		return;
 	list_temps(l, dir, at < ENTRY_TEMPS ? 0 : at - ENTRY_TEMPS);
 }
