@@ -16,6 +16,10 @@
 	for vector in kvm-02.snap kvm-03.snap share-01.snap hvf-01.snap hvf-02.snap bare-05.bin; do
 		reader tree --decode "$tests/vectors/$vector"
 	done
+	# Beside an hvf snapshot there are the same states of shares.
+	reader tree --decode "$tests/vectors/share-01.snap" |
+		sed -n 's,^devices/0/backing/backend_state,sidecars/posixfs/0,p; s,^devices/0/backing/dax_state,sidecars/dax/0,p'
+	printf '%s\n' sidecars/smpark/version sidecars/smpark/gpa
 	printf '%s\n' check devices/0/mmio/queues/0/ring devices/0/mmio/queues/0/health
 } | cut -f 1 | sed -E 's,/0x[0-9a-f]+$,/0xN,; s,/xcr[0-9]+$,/xcrN,; s,/[0-9]+(/|$),/N\1,g; s,/[0-9]+(/|$),/N\1,g' |
 	sort -u >"$tmp/found"

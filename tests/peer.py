@@ -261,6 +261,34 @@ def shares_move(work):
     print("ok: a share moved in %d ways restores where it is" % len(ways))
 
 
+def states_beside_move(work):
+    """A share's state beside an hvf snapshot is taken where the share was moved to, and only there."""
+    names = [b"plain", b"not\xffutf8", b"line\nbreak"]
+    old, new = (os.fsencode(os.path.join(work, n)) for n in ("old beside", "new beside"))
+    for folder in (old, new):
+        os.makedirs(os.path.join(folder, b"folder", b"deeper"))
+        for name in names:
+            open(os.path.join(folder, b"folder", name), "wb").close()
+    path, alone = os.path.join(work, "beside.snap"), os.path.join(work, "alone")
+    model = reader.Snapshot(os.path.join(HERE, "vectors", "share-01.snap")).model
+    backing = model["devices"][0]["backing"]
+    backing["host_path"] = os.fsdecode(old)
+    state, backing["backend_state"] = share_state(old, names), b""
+    reader.write_file(path, model, reader.new_layout(model, "hvf"), bytes(model["mem_size"]))
+    with open(path + ".posixfs", "wb") as f:
+        f.write(b"PFXS" + reader.num(1, 4) + reader.num(1, 4) + reader.blob(state))
+    subprocess.run([SMSNAP, "retarget", path, "%s=%s" % (os.fsdecode(old), os.fsdecode(new))], check=True, stdout=subprocess.DEVNULL)
+    with open(path + ".posixfs", "rb") as f:
+        moved = f.read()[16:]
+    # The package reads such files on another system only; what is in one it reads here.
+    backing["backend_state"] = moved
+    reader.write_file(alone, model, reader.new_layout(model), bytes(model["mem_size"]))
+    peer("posixfs", alone, "0", os.fsdecode(new))
+    if peer("posixfs", alone, "0", os.fsdecode(old), check=False).returncode != 1:
+        fail("a state that was moved is taken where it was")
+    print("ok: a state beside the snapshot restores where its share was moved to")
+
+
 def same_bytes(one, other, when):
     with open(one, "rb") as a, open(other, "rb") as b:
         if a.read() != b.read():
@@ -358,6 +386,7 @@ def main():
         refuses_alike(work)
         writes_alike(work)
         shares_move(work)
+        states_beside_move(work)
         restores(work)
         diffs(work)
 

@@ -23,14 +23,19 @@ enum {
 	RIGHT_IDENTITY = 2,
 	RIGHT_CHECKSUM = 4,
 	RIGHT_SIZES = 8, /* the old or new size is the snapshot's, nothing is inserted */
+	WITH_BESIDE = 16, /* the journal is of the file beside the snapshot too */
 };
 
 enum { HEADER = 64, WINDOW = 1 << 16 };
+
+/* What the file beside the snapshot has, always. */
+static const uint8_t beside_bytes[] = "beside the snapshot";
 
 static struct {
 	struct beside beside;
 	char journal[NAME_MAX + 1];
 	int snapshot;
+	int other; /* the file beside it */
 } world;
 
 /* One snapshot for all inputs. */
@@ -45,6 +50,9 @@ static void set_up(void)
 	world.snapshot = openat(world.beside.folder, world.beside.name,
 				O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	demand(world.snapshot >= 0, "cannot make %s", path);
+	world.other = openat(world.beside.folder, "snap" JOURNAL_BESIDE_SUFFIX,
+			     O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	demand(world.other >= 0, "cannot make a file beside %s", path);
 }
 
 static uint32_t crc32c(const uint8_t *p, size_t n)
@@ -61,78 +69,126 @@ static uint32_t crc32c(const uint8_t *p, size_t n)
 	return ~crc;
 }
 
-/* Bytes 12 to 31 of a journal of the snapshot. */
-static void identity(uint8_t *to)
+/* Bytes 12 to 31 of a journal of FD, or of the header of the file beside it. */
+static void identity(int fd, uint8_t *to)
 {
 	struct statx st;
 
-	demand(!statx(world.snapshot, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st), "statx");
+	demand(!statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &st), "statx");
 	le_put(to, 4, st.stx_mask & STATX_BTIME ? st.stx_btime.tv_nsec : 0);
 	le_put(to + 4, 8, st.stx_mask & STATX_BTIME ? (uint64_t)st.stx_btime.tv_sec : 0);
 	le_put(to + 12, 8, st.stx_ino);
 }
 
+static void put_sizes_right(uint8_t *header, uint64_t size)
+{
+	le_put(header + (header[32] & 1 ? 32 : 40), 8, size);
+	memset(header + 56, 0, 8);
+}
+
 static void put_right(unsigned flags, uint8_t *journal, size_t n, uint64_t size)
 {
+	bool with = flags & WITH_BESIDE && n >= 2 * HEADER + 4;
+
 	if (n < HEADER + 4)
 		return;
 	if (flags & RIGHT_MAGIC)
-		memcpy(journal, "SMFSUNDO\1\0\0\0", 12);
+		memcpy(journal, with ? "SMFSUNDO\2\0\0\0" : "SMFSUNDO\1\0\0\0", 12);
+	if (flags & RIGHT_MAGIC && with)
+		memcpy(journal + HEADER, ".posixfs", 8);
 	if (flags & RIGHT_IDENTITY)
-		identity(journal + 12);
-	if (flags & RIGHT_SIZES) {
-		le_put(journal + (journal[32] & 1 ? 32 : 40), 8, size);
-		memset(journal + 56, 0, 8);
+		identity(world.snapshot, journal + 12);
+	if (flags & RIGHT_IDENTITY && with)
+		identity(world.other, journal + HEADER + 12);
+	if (flags & RIGHT_SIZES)
+		put_sizes_right(journal, size);
+	if (flags & RIGHT_SIZES && with) {
+		put_sizes_right(journal + HEADER, sizeof(beside_bytes));
+		/* Somewhere after the headers, where it can be found by chance. */
+		le_put(journal + HEADER + 48, 8, 2 * HEADER + journal[HEADER + 48] % (n - 2 * HEADER - 3));
 	}
 	if (flags & RIGHT_CHECKSUM)
 		le_put(journal + n - 4, 4, crc32c(journal, n - 4));
 }
 
-/* Whether all ranges of the journal lie in it, and in the old file. */
-static bool has_good_ranges(const uint8_t *journal, size_t n, uint64_t old_size)
-{
-	size_t at = HEADER;
+/* One of the files that a journal is of: its header, and where its ranges are. */
+struct part {
+	const uint8_t *header;
+	size_t start, end;
+	uint64_t size; /* the file's now */
+};
 
-	while (at + 16 <= n - 4) {
+/* The parts of the journal: how many, or 0 where it is none. */
+static unsigned find_parts(const uint8_t *journal, size_t n, uint64_t size, struct part out[2])
+{
+	uint64_t split;
+
+	out[0] = (struct part){ journal, HEADER, n - 4, size };
+	if (n < HEADER + 4 || memcmp(journal, "SMFSUNDO", 8) != 0)
+		return 0;
+	if (le_get(journal + 8, 4) == 1)
+		return 1;
+	if (le_get(journal + 8, 4) != 2 || n < 2 * HEADER + 4 ||
+	    memcmp(journal + HEADER, ".posixfs", 8) != 0 || le_get(journal + HEADER + 56, 8))
+		return 0;
+	split = le_get(journal + HEADER + 48, 8);
+	if (split < 2 * HEADER || split > n - 4)
+		return 0;
+	out[0] = (struct part){ journal, 2 * HEADER, (size_t)split, size };
+	out[1] = (struct part){ journal + HEADER, (size_t)split, n - 4, sizeof(beside_bytes) };
+	return 2;
+}
+
+/* Whether all ranges of P lie in its part of the journal, and in the old file. */
+static bool has_good_ranges(const uint8_t *journal, const struct part *p, uint64_t old_size)
+{
+	size_t at = p->start;
+
+	while (at + 16 <= p->end) {
 		u128 offset = le_get(journal + at, 8), size = le_get(journal + at + 8, 8);
 
 		at += 16;
-		if (offset + size > old_size || at + size > n - 4)
+		if (offset + size > old_size || at + size > p->end)
 			return false;
 		at += (size_t)size;
 	}
-	return at == n - 4;
+	return at == p->end;
 }
 
-/* Whether the journal is to be carried out on a snapshot of SIZE bytes. */
-static bool is_good(const uint8_t *journal, size_t n, uint64_t size)
+/* Whether P is of the file FD, as it is. */
+static bool is_good_part(const uint8_t *journal, const struct part *p, int fd)
 {
-	uint64_t old, new, inserted;
+	uint64_t old = le_get(p->header + 32, 8), new = le_get(p->header + 40, 8);
+	uint64_t inserted = le_get(p->header + 56, 8);
 	uint8_t mine[20];
 
-	if (n < HEADER + 4 || memcmp(journal, "SMFSUNDO\1\0\0\0", 12) != 0 ||
-	    le_get(journal + n - 4, 4) != crc32c(journal, n - 4))
-		return false;
-	identity(mine);
-	old = le_get(journal + 32, 8);
-	new = le_get(journal + 40, 8);
-	inserted = le_get(journal + 56, 8);
-	if (memcmp(journal + 12, mine, sizeof(mine)) != 0 || old > INT64_MAX)
+	identity(fd, mine);
+	if (memcmp(p->header + 12, mine, sizeof(mine)) != 0 || old > INT64_MAX)
 		return false;
 	/* What is inserted can't be taken out again in memory. */
 	if (inserted)
-		return size == old && new == old + inserted && has_good_ranges(journal, n, old);
-	return size >= (old < new ? old : new) && size <= (old < new ? new : old) &&
-	       has_good_ranges(journal, n, old);
+		return p->size == old && new == old + inserted && has_good_ranges(journal, p, old);
+	return p->size >= (old < new ? old : new) && p->size <= (old < new ? new : old) &&
+	       has_good_ranges(journal, p, old);
 }
 
-/* The first WINDOW bytes of the file after the journal. */
-static void model_undo(const uint8_t *journal, size_t n, uint8_t *window)
+/* Whether the journal is to be carried out on a snapshot of SIZE bytes, and how many PARTS it has. */
+static bool is_good(const uint8_t *journal, size_t n, uint64_t size, struct part parts[2],
+		    unsigned *count)
 {
-	uint64_t old_size = le_get(journal + 32, 8), i;
-	size_t at = HEADER;
+	*count = find_parts(journal, n, size, parts);
+	return *count && le_get(journal + n - 4, 4) == crc32c(journal, n - 4) &&
+	       is_good_part(journal, &parts[0], world.snapshot) &&
+	       (*count == 1 || is_good_part(journal, &parts[1], world.other));
+}
 
-	while (at < n - 4) {
+/* The first WINDOW bytes of the file of P after the journal. */
+static void model_undo(const uint8_t *journal, const struct part *p, uint8_t *window)
+{
+	uint64_t old_size = le_get(p->header + 32, 8), i;
+	size_t at = p->start;
+
+	while (at < p->end) {
 		uint64_t offset = le_get(journal + at, 8), size = le_get(journal + at + 8, 8);
 
 		for (i = 0, at += 16; i < size; i++, at++)
@@ -143,16 +199,16 @@ static void model_undo(const uint8_t *journal, size_t n, uint8_t *window)
 		memset(window + old_size, 0, WINDOW - old_size);
 }
 
-static void check_snapshot(const char *when, uint64_t size, const uint8_t *window)
+static void check_file(const char *when, int fd, uint64_t size, const uint8_t *window)
 {
 	static uint8_t now[WINDOW];
 	struct stat st;
 	ssize_t n;
 
-	demand(!fstat(world.snapshot, &st) && (uint64_t)st.st_size == size,
+	demand(!fstat(fd, &st) && (uint64_t)st.st_size == size,
 	       "%s: %llu bytes, not %llu", when, (unsigned long long)st.st_size,
 	       (unsigned long long)size);
-	n = pread(world.snapshot, now, WINDOW, 0);
+	n = pread(fd, now, WINDOW, 0);
 	demand(n == (size < WINDOW ? (ssize_t)size : WINDOW), "%s: read %zd bytes", when, n);
 	demand(memcmp(now, window, (size_t)n) == 0, "%s: other bytes", when);
 }
@@ -163,28 +219,43 @@ static void write_files(const uint8_t *snapshot, size_t size, const uint8_t *jou
 	demand(!ftruncate(world.snapshot, 0) &&
 	       pwrite(world.snapshot, snapshot, size, 0) == (ssize_t)size,
 	       "cannot write the snapshot");
+	demand(!ftruncate(world.other, 0) &&
+	       pwrite(world.other, beside_bytes, sizeof(beside_bytes), 0) == sizeof(beside_bytes),
+	       "cannot write the file beside it");
 }
 
 static void check(const uint8_t *snapshot, size_t size, const uint8_t *journal, size_t n)
 {
-	static uint8_t window[WINDOW];
+	static uint8_t window[WINDOW], other[WINDOW];
+	uint64_t sizes[2] = { size, sizeof(beside_bytes) };
 	struct error e = { 0 };
+	struct part parts[2];
+	unsigned count;
+	bool good;
 	int err;
 
 	memset(window, 0, WINDOW);
 	memcpy(window, snapshot, size);
+	memset(other, 0, WINDOW);
+	memcpy(other, beside_bytes, sizeof(beside_bytes));
 	write_files(snapshot, size, journal, n);
+	good = is_good(journal, n, size, parts, &count);
 	err = journal_undo(&world.beside, world.snapshot, &e);
-	if (is_good(journal, n, size)) {
+	if (good) {
 		demand(!err, "a good journal is refused: %s", e.text);
 		demand(!journal_exists(&world.beside), "the journal is still there");
-		model_undo(journal, n, window);
-		check_snapshot("undone", le_get(journal + 32, 8), window);
+		model_undo(journal, &parts[0], window);
+		sizes[0] = le_get(journal + 32, 8);
+		if (count == 2) {
+			model_undo(journal, &parts[1], other);
+			sizes[1] = le_get(journal + HEADER + 32, 8);
+		}
 	} else {
 		demand_told(err, &e);
 		demand(journal_exists(&world.beside), "refused, and removed");
-		check_snapshot("refused", size, window);
 	}
+	check_file("the snapshot", world.snapshot, sizes[0], window);
+	check_file("beside it", world.other, sizes[1], other);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
