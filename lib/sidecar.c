@@ -29,6 +29,7 @@ struct one {
 	bool there;             /* something has its name */
 	char *path;
 	struct identity was;    /* when it was read, or last saved */
+	bool saving;            /* it is being written to, by us */
 	struct container *c;    /* null: it is not understood */
 	struct buffer rest;     /* bytes after what is decoded, which are kept */
 	int code;               /* why, a negative errno, ... */
@@ -252,6 +253,8 @@ int sidecar_check_unchanged(const struct sidecars *s, unsigned i)
 	struct stat st;
 	struct identity now;
 
+	if (s->one[i].saving)
+		return 0;
 	if (lstat(s->one[i].path, &st) < 0)
 		return -ESTALE;
 	now = (struct identity){ st.st_dev, st.st_ino, (uint64_t)st.st_size, st.st_mtim, st.st_ctim };
@@ -369,11 +372,13 @@ int sidecar_change_begin(struct sidecars *s, const struct container *old,
 		return err;
 	pthread_rwlock_wrlock(&s->lock);
 	err = out->bytes.failed ? -ENOMEM : container_reserve(one->c, out->edits.count);
-	pthread_rwlock_unlock(&s->lock);
 	if (err)
-		return error_set(e, -err, "out of memory");
-	out->fd = open_to_write(s, e);
-	return out->fd < 0 ? out->fd : 0;
+		error_set(e, -err, "out of memory");
+	else
+		err = out->fd = open_to_write(s, e);
+	one->saving = out->fd >= 0;
+	pthread_rwlock_unlock(&s->lock);
+	return err < 0 ? err : 0;
 }
 
 void sidecar_undone(struct sidecars *s)
@@ -402,6 +407,7 @@ void sidecar_change_end(struct sidecars *s, struct sidecar_change *change, bool 
 		/* Not else: what another program did must stay noticed. */
 		if (saved || touched)
 			identity_get(change->fd, &one->was);
+		one->saving = false;
 		pthread_rwlock_unlock(&s->lock);
 		close(change->fd);
 	}

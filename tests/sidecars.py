@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -520,6 +521,42 @@ def moves_mounted(work):
     same("the snapshot", before, read(made.path))
 
 
+def moves_under_readers(work):
+    """Who reads while a share moves gets the state before or after it, and no error."""
+    first = state(b"/srv/one", [b"/%d" % i for i in range(40)])
+    made = Made(work, ("/srv/one",), {"posixfs": posixfs([first])})
+    places = [b"/srv/one", b"/x", b"/much" + b"/longer" * 30]
+    right = {snapstates.move_share(first, p) for p in places}
+    paths = {p + b"/6\n" for p in places}
+    wrong, reads, done = [], [], threading.Event()
+
+    def look(m):
+        while not done.is_set():
+            try:
+                if read(m.path("sidecars/posixfs/0/raw")) not in right or \
+                        read(m.path("sidecars/posixfs/0/inodes/7/path")) not in paths:
+                    wrong.append("other bytes")
+                os.stat(m.path("sidecars/posixfs/0/inodes/3/path"))
+                if len(os.listdir(m.path("sidecars/posixfs/0/inodes"))) != 41:
+                    wrong.append("another listing")
+            except OSError as e:
+                wrong.append(e)
+            reads.append(1)
+
+    with Mount(made.path) as m:
+        threads = [threading.Thread(target=look, args=(m,)) for _ in range(4)]
+        for t in threads:
+            t.start()
+        for i in range(300):
+            write(m.path("devices/3/backing/host_path"), places[i % 3] + b"\n")
+        while len(reads) < 100 and not wrong:
+            write(m.path("devices/3/backing/host_path"), places[len(reads) % 3] + b"\n")
+        done.set()
+        for t in threads:
+            t.join()
+    same("what is wrong", [], wrong[:3])
+
+
 # ---- all or nothing ------------------------------------------------------------
 
 CHANGES = ("openat", "pwrite64", "ftruncate", "fsync", "renameat", "renameat2", "unlinkat", "fallocate", "ioctl", "pread64")
@@ -816,7 +853,7 @@ def main():
         lacking("root, for files of others and devices")
     try:
         for part in (shown, absent, read_only, changed_beneath, hostile, commands, check, moves, moves_mounted,
-                     all_or_nothing, memory, power):
+                     moves_under_readers, all_or_nothing, memory, power):
             if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
                 continue
             with WorkDir() as work:
