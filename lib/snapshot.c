@@ -8,7 +8,6 @@
 
 #include "beside.h"
 #include "io.h"
-#include "le.h"
 
 struct container *snapshot_container(struct snapshot *s)
 {

@@ -11,7 +11,6 @@
 #include "beside.h"
 #include "head.h"
 #include "layout.h"
-#include "le.h"
 #include "locked.h"
 
 /* What a folder's snapshot is called, the first that is there. */
