@@ -99,15 +99,6 @@ bool info_is_there(struct info *i, const char *path, ...)
 	return found;
 }
 
-static bool add_one(void *ctx, const char *name, uint64_t index, struct node n)
-{
-	(void)name;
-	(void)index;
-	(void)n;
-	++*(uint64_t *)ctx;
-	return true;
-}
-
 uint64_t info_count(struct info *i, const char *path, ...)
 {
 	uint64_t count = 0;
@@ -119,7 +110,7 @@ uint64_t info_count(struct info *i, const char *path, ...)
 	found = find_node(i, &n, path, ap);
 	va_end(ap);
 	if (found && container_is_directory(i->c, n))
-		i->failed |= container_children(i->c, n, 0, add_one, &count) != 0;
+		i->failed |= container_count(i->c, n, &count) != 0;
 	return count;
 }
 
