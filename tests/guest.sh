@@ -7,15 +7,8 @@
 require fuse
 require cmd jq od pgrep python3 sha256sum
 
-export SMSNAP
-
-# guest OPTION...: boots one. What that lacks here, the test lacks.
-guest() {
-	local status=0
-	"$top/scripts/guest-snapshot" "$@" >"$tmp/guest.log" 2>&1 || status=$?
-	[ $status != 77 ] || lacking "$(tail -n 1 "$tmp/guest.log")"
-	[ $status = 0 ] || fail "guest-snapshot $*: status $status: $(tail -n 5 "$tmp/guest.log")"
-}
+# shellcheck source=guest.lib.sh
+. "$tests/guest.lib.sh"
 
 # ---- a snapshot of a guest ------------------------------------------------------
 
@@ -72,49 +65,16 @@ same "rings" 6 "$rings"
 
 # ---- what its Linux tells of itself, and what the guest said ---------------------
 
-said=$tmp/said
-same "/guest" "banner cmdline dmesg kallsyms kaslr release tasks vmcoreinfo" "$(cd "$mnt/guest" && echo *)"
-works cmp "$said/version" "$mnt/guest/banner"
-works cmp "$said/cmdline" "$mnt/guest/cmdline"
-# Those of modules are not the kernel's own.
-grep -v '\[' "$said/kallsyms" >"$tmp/kallsyms"
-works cmp "$tmp/kallsyms" "$mnt/guest/kallsyms"
-# The guest's dmesg puts the time before each line of a record.
-works python3 - "$said/dmesg" "$mnt/guest/dmesg" <<'PROGRAM'
-import re, sys
-said, shown = (open(name, errors="replace").read().splitlines() for name in sys.argv[1:])
-time = re.compile(r"\[ *[0-9]+\.[0-9]{6}\] ")
-if len(said) < 100 or len(said) != len(shown):
-    sys.exit("%d lines, and %d are shown" % (len(said), len(shown)))
-for a, b in zip(said, shown):
-    if a != b and time.sub("", a, count=1) != b:
-        sys.exit("%r is shown as %r" % (a, b))
-PROGRAM
-# Its processes, but for the idle task, which /proc does not have, and what was started since.
-works python3 - "$said/tasks" "$mnt/guest/tasks" <<'PROGRAM'
-import re, sys
-said = {int(m[1]): m[2] for m in re.finditer(r"^(\d+) \((.*)\) \S", open(sys.argv[1]).read(), re.M)}
-lines = [line.split(" ", 3) for line in open(sys.argv[2]).read().splitlines()]
-shown = {int(pid): name for pid, _, _, name in lines}
-if [pid for pid in said if pid not in shown] or len(set(shown) - set(said)) > 2 or shown[0] != "swapper/0":
-    sys.exit("processes %s, shown are %s" % (sorted(said), sorted(shown)))
-for pid, name in said.items():
-    # /proc has a workqueue's work after a kernel thread's name, or its whole name.
-    if not name.startswith(shown[pid]):
-        sys.exit("%d is called %s, not %s" % (pid, name, shown[pid]))
-if len({stack for _, _, stack, _ in lines}) != len(lines):
-    sys.exit("stacks are not different")
-PROGRAM
-slide=$(sed -n 's/^slide //p' "$mnt/guest/kaslr")
-stext=$(sed -n 's/^\(.*\) T _stext$/\1/p' "$said/kallsyms")
-same "slide" "$(printf '0x%x' $((0x$stext - 0xffffffff81000000)))" "$slide"
-same "release" "$(cut -d ' ' -f 3 "$said/version")" "$(cat "$mnt/guest/release")"
+says_the_same
+same "slide" "$(printf '0x%x' $((0x$(symbol _stext) - 0xffffffff81000000)))" "$(slide)"
 
 # ---- what debuggers make of the core ----------------------------------------------
 
 core=$mnt/vmcore
 asked=
 ask() { command -v "$1" >/dev/null && asked="$asked $1"; }
+ask gdb && gdb=gdb || gdb=
+has_registers $gdb
 if ask makedumpfile; then
 	works makedumpfile --dump-dmesg "$core" "$tmp/makedumpfile.dmesg"
 	# It moves the second and further lines of a record to the right.
@@ -130,14 +90,14 @@ if ask crash; then
 	works crash --osrelease "$core"
 	same "crash --osrelease" "$(cat "$mnt/guest/release")" "$(cat "$tmp/out")"
 fi
-if ask gdb; then
-	works gdb -nx -batch -ex "core-file $core" -ex "x/s 0x$(sed -n 's/^\(.*\) [A-Z] linux_banner$/\1/p' "$said/kallsyms")"
+if [ -n "$gdb" ]; then
+	works gdb -nx -batch -ex "core-file $core" -ex "x/s 0x$(symbol linux_banner)"
 	matches "gdb" "Linux version [0-9]" "$(cat "$tmp/out")"
 fi
-python=${SMFS_GUEST_PYTHON:-python3}
-if "$python" -c 'import drgn' 2>/dev/null; then
+guest_python=${SMFS_GUEST_PYTHON:-python3}
+if "$guest_python" -c 'import drgn' 2>/dev/null; then
 	asked="$asked drgn"
-	works "$python" - "$core" <<'PROGRAM'
+	works "$guest_python" - "$core" <<'PROGRAM'
 import sys, drgn
 program = drgn.Program()
 program.set_core_dump(sys.argv[1])
@@ -158,18 +118,19 @@ same "RAM after the edit" "$ram" "$(tail -c "$mem" "$snap" | sha256sum)"
 
 # ---- a capture of a guest that somebody else runs -------------------------------
 
+# qmp SOCKET COMMAND [JSON of arguments]: the answer.
 cat >"$tmp/qmp" <<'EOF'
 import json, socket, sys
 qmp = socket.socket(socket.AF_UNIX)
 qmp.connect(sys.argv[1])
 lines = qmp.makefile("rw")
 lines.readline()
-for command in "qmp_capabilities", sys.argv[2]:
-    print(json.dumps({"execute": command}), file=lines, flush=True)
+for command, arguments in ("qmp_capabilities", "{}"), (sys.argv[2], (sys.argv + ["{}"])[3]):
+    print(json.dumps({"execute": command, "arguments": json.loads(arguments)}), file=lines, flush=True)
     answer = {}
     while "return" not in answer:
         answer = json.loads(lines.readline())
-print(json.dumps(answer["return"]))
+print(answer["return"] if isinstance(answer["return"], str) else json.dumps(answer["return"]))
 EOF
 
 export work=$tmp capture=$top/scripts/qmp-capture
@@ -184,6 +145,13 @@ others() {
 	if "$capture" "$QMP" "$work/refused"; then return 1; fi
 	state failed
 	python3 "$work/qmp" "$QMP" stop
+	# What a processor of QEMU sees at its own stack pointer and instructions (rsp and rip, by older names).
+	for cpu in 0 1; do
+		for words in "12gx \$esp" "2gx \$eip"; do
+			python3 "$work/qmp" "$QMP" human-monitor-command \
+				"{\"command-line\": \"x /$words\", \"cpu-index\": $cpu}"
+		done
+	done >"$work/memory"
 	"$capture" "$QMP" "$work/other"
 	state "captured while stopped"
 }
@@ -195,7 +163,19 @@ captured: running
 failed: running
 captured while stopped: paused" "$(cat "$tmp/states")"
 works "$SMSNAP" build "$tmp/other/snapshot.json" -o "$tmp/other.snap" --ram "$tmp/other/ram.bin"
+mount_snap "$tmp/other.snap"
+works "$python" "$tests/guest_registers.py" "$mnt" "$tmp/other/registers" $gdb
+if [ -n "$gdb" ]; then
+	# shellcheck disable=SC2016 # they are gdb's
+	works gdb -nx -batch -ex "core-file $mnt/vmcore" -ex "thread 1" -ex 'x/12gx $rsp' -ex 'x/2gx $rip' \
+		-ex "thread 2" -ex 'x/12gx $rsp' -ex 'x/2gx $rip'
+	words() { grep -o -E '\b0x[0-9a-f]{16}\b' | xargs -n 2; }
+	same "what gdb and QEMU read" "$(sed 's/^[^:]*://' "$tmp/memory" | words)" \
+		"$(grep -E '^0x[0-9a-f]+( <.*>)?:' "$tmp/out" | sed 's/^[^:]*://' | words)"
+	same "what QEMU reads" 14 "$(sed 's/^[^:]*://' "$tmp/memory" | words | wc -l)"
+fi
+unmount
 same "RAM of the other guest" "$(sha256sum <"$tmp/other/ram.bin")" \
 	"$(tail -c "$mem" "$tmp/other.snap" | sha256sum)"
 
-finish 20
+finish 30
