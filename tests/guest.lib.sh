@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Tests with a Linux guest that boots in QEMU: source it after lib.sh.
+# shellcheck disable=SC2154 # what lib.sh has
 
 export SMSNAP
 

@@ -74,7 +74,7 @@ core=$mnt/vmcore
 asked=
 ask() { command -v "$1" >/dev/null && asked="$asked $1"; }
 ask gdb && gdb=gdb || gdb=
-has_registers $gdb
+has_registers ${gdb:+"$gdb"}
 if ask makedumpfile; then
 	works makedumpfile --dump-dmesg "$core" "$tmp/makedumpfile.dmesg"
 	# It moves the second and further lines of a record to the right.
@@ -164,7 +164,7 @@ failed: running
 captured while stopped: paused" "$(cat "$tmp/states")"
 works "$SMSNAP" build "$tmp/other/snapshot.json" -o "$tmp/other.snap" --ram "$tmp/other/ram.bin"
 mount_snap "$tmp/other.snap"
-works "$python" "$tests/guest_registers.py" "$mnt" "$tmp/other/registers" $gdb
+works "$python" "$tests/guest_registers.py" "$mnt" "$tmp/other/registers" ${gdb:+"$gdb"}
 if [ -n "$gdb" ]; then
 	# shellcheck disable=SC2016 # they are gdb's
 	works gdb -nx -batch -ex "core-file $mnt/vmcore" -ex "thread 1" -ex 'x/12gx $rsp' -ex 'x/2gx $rip' \

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """guest_said.py SAID GUEST: the log and the processes in GUEST, a mount's /guest, are those that the guest
-said itself: its dmesg, and /proc/PID/stat of all."""
+said itself: its dmesg, and /proc/PID/stat of all.
+
+guest_said.py --log FILE DMESG: a log in which each line has the time, and that of /guest.
+"""
 
 import re
 import sys
@@ -33,12 +36,15 @@ def compare_tasks(stat, tasks):
 
 
 def main():
-    said, guest = sys.argv[1:]
 
     def read(path):
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
 
+    if sys.argv[1] == "--log":
+        compare_logs(*(read(path).splitlines() for path in sys.argv[2:]))
+        return
+    said, guest = sys.argv[1:]
     compare_logs(read(said + "/dmesg").splitlines(), read(guest + "/dmesg").splitlines())
     compare_tasks(read(said + "/tasks"), read(guest + "/tasks"))
 
