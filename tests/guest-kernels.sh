@@ -50,4 +50,4 @@ same "slide on aarch64" "$(printf '0x%x' $((0x$(symbol _stext) - 0x$linked)))" "
 [ "$(slide)" != 0x0 ] || fail "no KASLR on aarch64"
 unmount
 
-finish 40
+finish 39
