@@ -102,8 +102,8 @@ same "stacks by drgn" 2 "$(grep -c '^native_safe_halt .*default_idle_call .*do_i
 # ---- volatility3 -------------------------------------------------------------------
 
 # Its other plug-ins want symbols in a form that no package has.
-works "$tools" -c "from volatility3.cli import main; main()" -q -f "$core" banners.Banners
-works grep -q -F "$(cat "$mnt/guest/banner")" "$tmp/out"
+works "$(dirname "$tools")/vol" -q -f "$core" banners.Banners
+matches "volatility3's banners" "Linux version " "$(grep -F "$(cat "$mnt/guest/banner")" "$tmp/out")"
 
 unmount
 finish 15
