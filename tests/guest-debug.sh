@@ -106,4 +106,4 @@ works "$(dirname "$tools")/vol" -q -f "$core" banners.Banners
 matches "volatility3's banners" "Linux version " "$(grep -F "$(cat "$mnt/guest/banner")" "$tmp/out")"
 
 unmount
-finish 15
+finish 13
