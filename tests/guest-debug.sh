@@ -38,7 +38,8 @@ get_vmlinux() {
 has_vmlinux() { [ -f "$vmlinux" ] && grep -q -a -x -F -z "$(cat "$mnt/guest/banner")
 " "$vmlinux"; }
 if ! has_vmlinux; then
-	get_vmlinux >"$tmp/get.log" 2>&1 || { rm -f "$vmlinux.$$" && lacking "linux-image-$release-dbg: $(tail -n 1 "$tmp/get.log")"; }
+	get_vmlinux >"$tmp/get.log" 2>&1 ||
+		{ rm -f "$vmlinux.$$" && lacking "linux-image-$release-dbg: $(tail -n 1 "$tmp/get.log")"; }
 	has_vmlinux || lacking "debug data of this guest's kernel: $vmlinux is of another build"
 fi
 
@@ -81,7 +82,8 @@ program.load_debug_info([vmlinux])
 with open(tmp + "/drgn.tasks", "w") as out:
     for task in [program["init_task"].address_of_()] + list(for_each_task(program)):
         if task.pid == task.tgid:
-            print(task.pid.value_(), task_state_to_char(task), hex(task.stack.value_()), task.comm.string_().decode(), file=out)
+            name = task.comm.string_().decode()
+            print(task.pid.value_(), task_state_to_char(task), hex(task.stack.value_()), name, file=out)
 with open(tmp + "/drgn.log", "w") as out:
     for record in get_printk_records(program):
         for line in record.text.decode(errors="replace").split("\n"):
@@ -94,10 +96,11 @@ works "$python" - "$tmp/drgn.tasks" "$mnt/guest/tasks" <<'PROGRAM'
 import sys
 drgn, shown = (sorted(open(name).read().splitlines()) for name in sys.argv[1:])
 if drgn != shown or len(shown) < 20:
-    sys.exit("tasks of drgn alone %s, of /guest/tasks alone %s" % (sorted(set(drgn) - set(shown)), sorted(set(shown) - set(drgn))))
+    sys.exit("tasks of drgn alone %s, of /guest/tasks alone %s" % (set(drgn) - set(shown), set(shown) - set(drgn)))
 PROGRAM
 works "$python" "$tests/guest_said.py" --log "$tmp/drgn.log" "$mnt/guest/dmesg"
-same "stacks by drgn" 2 "$(grep -c '^native_safe_halt .*default_idle_call .*do_idle .*secondary_startup_64' "$tmp/drgn.stacks")"
+same "stacks by drgn" 2 \
+	"$(grep -c '^native_safe_halt .*default_idle_call .*do_idle .*secondary_startup_64' "$tmp/drgn.stacks")"
 
 # ---- volatility3 -------------------------------------------------------------------
 

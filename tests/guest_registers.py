@@ -27,9 +27,9 @@ def x86_64(text):
     for name in SEGMENTS + ["ldt", "tr"]:
         selector, base, limit, flags = (int(v, 16) for v in re.search(
             r"^%s *=(\w+) (\w+) (\w+) (\w+)" % name.upper(), text, re.M).groups())
-        files.update({"sregs/%s/selector" % name: selector, "sregs/%s/base" % name: base, "sregs/%s/limit" % name: limit,
-                      "sregs/%s/dpl" % name: flags >> 13 & 3, "sregs/%s/present" % name: flags >> 15 & 1,
-                      "sregs/%s/l" % name: flags >> 21 & 1})
+        members = {"selector": selector, "base": base, "limit": limit, "dpl": flags >> 13 & 3,
+                   "present": flags >> 15 & 1, "l": flags >> 21 & 1}
+        files.update({"sregs/%s/%s" % (name, member): value for member, value in members.items()})
         if name in SEGMENTS:
             gdb[name] = selector
         if name in ("fs", "gs"):
@@ -62,7 +62,8 @@ def of_gdb(gdb, core, names, count):
     """What gdb finds in the core, a mapping a vCPU."""
     command = [gdb, "-nx", "-batch", "-ex", "core-file " + core]
     for cpu in range(count):
-        command += ["-ex", "thread %d" % (cpu + 1), "-ex", "echo \\n= %d\\n" % cpu, "-ex", "info registers " + " ".join(names)]
+        command += ["-ex", "thread %d" % (cpu + 1), "-ex", "echo \\n= %d\\n" % cpu,
+                    "-ex", "info registers " + " ".join(names)]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [{name: int(value, 16) for name, value in re.findall(r"^(\w+) +(0x[0-9a-f]+)\b", part, re.M)}
             for part in re.split(r"^= \d+$", out, flags=re.M)[1:]]
