@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base.h"
@@ -20,20 +22,53 @@ static void folder_of(struct check *k, char out[PATH_MAX])
 	snprintf(out, PATH_MAX, "%.*s", slash ? (int)(slash - path + 1) : 0, path);
 }
 
-bool check_host_path(struct check *k, const struct value *path, char out[PATH_MAX])
+/*
+ * The file that the absolute PATH is for whoever has ROOT as /, by links and ".." too, in OUT: 0
+ * or a negative errno; then OUT is as it was.
+ */
+static int find_below(const char *root, const char *path, char out[PATH_MAX])
 {
-	bool absolute = path->size && path->bytes[0] == '/';
-	char folder[PATH_MAX] = "";
-	int n;
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1, err;
+	char link[64], found[PATH_MAX];
+	ssize_t n = -1;
 
+	if (folder >= 0)
+		fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
+	if (fd >= 0) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, found, sizeof(found) - 1);
+	}
+	err = n < 0 ? -errno : 0;
+	if (!err)
+		snprintf(out, PATH_MAX, "%.*s", (int)n, found);
+	if (fd >= 0)
+		close(fd);
+	if (folder >= 0)
+		close(folder);
+	return err;
+}
+
+int check_host_path(struct check *k, const struct value *path, char out[PATH_MAX])
+{
+	bool below = k->host_root && path->size && path->bytes[0] == '/';
+	char folder[PATH_MAX] = "", name[PATH_MAX];
+	int err;
+
+	out[0] = 0;
 	if (!path->size || path->size >= PATH_MAX || memchr(path->bytes, 0, path->size))
-		return false;
-	if (!absolute)
-		folder_of(k, folder);
-	else if (k->host_root)
+		return -EINVAL;
+	snprintf(name, sizeof(name), "%.*s", (int)path->size, (const char *)path->bytes);
+	if (below)
 		snprintf(folder, sizeof(folder), "%s", k->host_root);
-	n = snprintf(out, PATH_MAX, "%s%.*s", folder, (int)path->size, (const char *)path->bytes);
-	return n < PATH_MAX;
+	else if (name[0] != '/')
+		folder_of(k, folder);
+	if (snprintf(out, PATH_MAX, "%s%s", folder, name) >= PATH_MAX)
+		return -EINVAL;
+	if (!below)
+		return 0;
+	err = find_below(k->host_root, name, out);
+	return err == -ENOSYS ? 0 : err; /* before Linux 5.6 links lead elsewhere */
 }
 
 bool check_canonical(struct check *k, const char *real, char out[PATH_MAX])
@@ -86,21 +121,23 @@ static void check_image(struct check *k, uint64_t index, bool is_volume, struct 
 	uint64_t size, other = 0;
 	struct value v;
 	struct stat st;
+	int err;
 
 	check_path(path, "devices/%" PRIu64 "/backing/path", index);
 	check_path(size_path, "devices/%" PRIu64 "/backing/size", index);
 	size = check_number(k, size_path);
 	if (!check_value(k, path, &v))
 		return;
-	if (!check_host_path(k, &v, real)) {
+	err = check_host_path(k, &v, real);
+	if (err == -EINVAL) {
 		finding_tell(k->to, LEVEL_ERROR, path, "the path of an image",
 			     "no file can have this path of %zu bytes", v.size);
 		return;
 	}
-	if (stat(real, &st) < 0) {
+	if (err || stat(real, &st) < 0) {
 		finding_tell(k->to, LEVEL_ERROR, path, is_volume ? "an image that is there" :
 			     "an image that is there, for the guest would get an empty disk",
-			     "%s: %s", real, strerror(errno));
+			     "%s: %s", real, strerror(err ? -err : errno));
 		return;
 	}
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
@@ -167,25 +204,38 @@ static void check_base_reads(struct check *k, const char *path)
 	snapshot_close(base.s);
 }
 
+/* The base that V, which k's snapshot records, is, in OUT: 0, or a negative errno with E. */
+static int find_base(struct check *k, const struct value *v, struct diff_base *out, struct error *e)
+{
+	uint64_t size = check_number(k, "mem_size");
+	char real[PATH_MAX];
+	int err = check_host_path(k, v, real);
+
+	if (err == -EINVAL)
+		return error_set(e, EINVAL, "no file can have this path of %zu bytes", v->size);
+	/* A relative one is looked for as the snapshot's own open does it. */
+	if (v->bytes[0] != '/') {
+		snprintf(real, sizeof(real), "%.*s", (int)v->size, (const char *)v->bytes);
+		return base_open(real, strlen(real), -1, snapshot_path(k->s), size, out, e);
+	}
+	if (err)
+		return error_set(e, -err, "%s: %s", real, strerror(-err));
+	return base_open(real, strlen(real), -1, "", size, out, e);
+}
+
 void check_base(struct check *k)
 {
 	const struct stat *own = snapshot_stat(k->s);
 	struct diff_base base = { .fd = -1 };
 	struct error e = { 0 };
-	char real[PATH_MAX];
 	struct value v;
 
 	if (!check_value(k, "layout/base", &v))
 		return;
-	if (!check_host_path(k, &v, real)) {
-		finding_tell(k->to, LEVEL_ERROR, "layout/base", "the path of the base",
-			     "no file can have this path of %zu bytes", v.size);
-		return;
-	}
-	if (v.bytes[0] != '/')
+	if (v.size && v.bytes[0] != '/')
 		finding_tell(k->to, LEVEL_WARNING, "layout/base", "an absolute path",
 			     "is relative: the monitor looks in its working directory");
-	if (base_open(real, strlen(real), -1, "", check_number(k, "mem_size"), &base, &e)) {
+	if (find_base(k, &v, &base, &e)) {
 		finding_tell(k->to, LEVEL_ERROR, "layout/base", "the snapshot that it was taken against", "%s",
 			     e.text);
 		return;
@@ -194,9 +244,9 @@ void check_base(struct check *k)
 	    (base.st.st_mtim.tv_sec == own->st_mtim.tv_sec &&
 	     base.st.st_mtim.tv_nsec > own->st_mtim.tv_nsec))
 		finding_tell(k->to, LEVEL_WARNING, "layout/base", "the base as it was then",
-			     "%s: was changed after this snapshot was", real);
+			     "%s: was changed after this snapshot was", base.path);
+	check_base_reads(k, base.path);
 	base_close(&base);
-	check_base_reads(k, real);
 }
 
 /*
@@ -210,16 +260,23 @@ static json_object *read_metadata(struct check *k, const char *path)
 	struct buffer text = { 0 };
 	struct error e = { 0 };
 	json_object *top = NULL;
-	FILE *f = fopen(path, "re");
+	/* Whoever gave us the folder made it: a FIFO must not make the open wait. */
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	char chunk[4096];
-	size_t n;
+	struct stat st;
+	ssize_t n = 0;
 
-	if (!f)
+	if (fd < 0)
 		return NULL; /* most folders have none */
-	while (text.size < METADATA_MAX && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buffer_add(&text, chunk, n);
-	fclose(f);
-	if (text.failed || json_parse(text.size ? (char *)text.bytes : "", text.size, &top, &e) ||
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		close(fd);
+		finding_tell(k->to, LEVEL_ERROR, "layout/format", "one JSON object", "%s: is no regular file", path);
+		return NULL;
+	}
+	while (text.size < METADATA_MAX && (n = read(fd, chunk, sizeof(chunk))) > 0)
+		buffer_add(&text, chunk, (size_t)n);
+	close(fd);
+	if (n < 0 || text.failed || json_parse(text.size ? (char *)text.bytes : "", text.size, &top, &e) ||
 	    !json_object_is_type(top, json_type_object)) {
 		finding_tell(k->to, LEVEL_ERROR, "layout/format", "one JSON object", "%s: is not read: %s",
 			     path, e.text[0] ? e.text : "it is no object");
@@ -277,7 +334,7 @@ void check_metadata(struct check *k)
 	compare_number(k, top, file, "memory_mib", "mem_size", check_number(k, "mem_size") >> 20);
 	compare_number(k, top, file, "vcpus", "num_cpus", check_number(k, "num_cpus"));
 	compare_file(k, top, file, folder, "kvm_snapshot", "layout/format", snapshot_path(k->s));
-	if (check_value(k, "layout/base", &v) && check_host_path(k, &v, real))
+	if (check_value(k, "layout/base", &v) && !check_host_path(k, &v, real))
 		compare_file(k, top, file, folder, "kvm_snapshot_base", "layout/base", real);
 	json_object_put(top);
 }

@@ -51,10 +51,11 @@ void check_base(struct check *k);
 void check_metadata(struct check *k);
 
 /*
- * For check_files.c and check_share.c: the file on this host that the N bytes at PATH mean, in
- * OUT; a relative one in the snapshot's folder.  False where no file can have such a path.
+ * For check_files.c and check_share.c: the file on this host that the path means, in
+ * OUT; a relative one in the snapshot's folder.  0; -EINVAL where no file can have such a path;
+ * another negative errno where it is not there, and OUT is its name all the same.
  */
-bool check_host_path(struct check *k, const struct value *path, char out[PATH_MAX]);
+int check_host_path(struct check *k, const struct value *path, char out[PATH_MAX]);
 
 /* The canonical path, as the guest's host knows it, of the file REAL, in OUT. */
 bool check_canonical(struct check *k, const char *real, char out[PATH_MAX]);

@@ -133,10 +133,12 @@ static bool check_folder(const struct share *s, char out[PATH_MAX])
 	char path[CHECK_PATH], real[PATH_MAX];
 	struct value v;
 	struct stat st;
+	int err;
 
 	if (!check_value(s->k, in(s->at, path, "host_path"), &v))
 		return false;
-	if (!check_host_path(s->k, &v, real)) {
+	err = check_host_path(s->k, &v, real);
+	if (err == -EINVAL) {
 		finding_tell(s->k->to, LEVEL_ERROR, path, "the path of a folder",
 			     "no folder can have this path of %zu bytes", v.size);
 		return false;
@@ -144,9 +146,9 @@ static bool check_folder(const struct share *s, char out[PATH_MAX])
 	if (v.bytes[0] != '/')
 		finding_tell(s->k->to, LEVEL_WARNING, path, "an absolute path",
 			     "is relative: the monitor looks in its working directory");
-	if (stat(real, &st) < 0 || !check_canonical(s->k, real, out)) {
+	if (err || stat(real, &st) < 0 || !check_canonical(s->k, real, out)) {
 		finding_tell(s->k->to, LEVEL_ERROR, path, "a folder that is there", "%s: %s", real,
-			     strerror(errno));
+			     strerror(err ? -err : errno));
 		return false;
 	}
 	if (!S_ISDIR(st.st_mode)) {
@@ -184,12 +186,14 @@ static void check_mapped_file(const struct state *s, uint64_t inode)
 	const char *why = NULL;
 	struct value v;
 	struct stat st;
+	int err;
 
 	snprintf(name, sizeof(name), "inodes/%" PRIu64 "/path", inode);
 	if (!check_value(s->k, in(s->at, path, name), &v))
 		return;
-	if (!check_host_path(s->k, &v, real))
-		why = "is no path of a file";
+	err = check_host_path(s->k, &v, real);
+	if (err)
+		why = err == -EINVAL ? "is no path of a file" : strerror(-err);
 	else if (stat(real, &st) < 0 || (S_ISREG(st.st_mode) && access(real, R_OK | W_OK) < 0))
 		why = strerror(errno);
 	else if (!S_ISREG(st.st_mode))

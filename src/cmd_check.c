@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base.h"
 #include "check_snapshot.h"
@@ -159,16 +160,19 @@ static int check(const struct arguments *a)
 	struct fleet f = { .command = "check", .outcomes = outcomes, .paths = a->operands,
 			   .count = (unsigned)a->count, .json = a->json, .run = check_member, .ctx = &how };
 	int status = fleet_parallel(&f, a);
+	struct stat st;
 	size_t n;
 
 	if (status)
 		return status;
+	if (a->host_root && (stat(a->host_root, &st) < 0 || !S_ISDIR(st.st_mode)))
+		return complain(WRONG_USAGE, "check: --host-root %s: is no folder that is there", a->host_root);
 	if (a->host_root) {
 		n = strlen(a->host_root);
 		while (n && a->host_root[n - 1] == '/')
 			n--;
 		snprintf(root, sizeof(root), "%.*s", (int)n, a->host_root);
-		how.host_root = root;
+		how.host_root = n ? root : NULL;
 	}
 	memory_must_suffice(a->json);
 	return fleet_is_wanted(&f) ? fleet_run(&f) : check_single(&how);

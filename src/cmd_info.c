@@ -25,7 +25,7 @@ static void print_head(struct info *i)
 	if (info_text(i, shown, "layout/version"))
 		printf(" %s, RAM at 0x%" PRIx64 " of the guest", shown, info_number(i, "layout/ram_gpa"));
 	if (info_text(i, shown, "layout/base"))
-		printf(", base %s (%s)", shown, info_there(i, false, "layout/base"));
+		printf(", base %s (%s)", shown, info_base(i));
 	if (info_text(i, shown, "layout/changed_pages"))
 		printf(", %s pages changed", shown);
 	printf("\nram         ");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base.h"
 #include "buffer.h"
 #include "printable.h"
 #include "text.h"
@@ -153,6 +154,24 @@ const char *info_there(struct info *i, bool folder, const char *path, ...)
 		return errno == ENOENT || errno == ENOTDIR ? "not there" : strerror(errno);
 	if (folder && !S_ISDIR(st.st_mode))
 		return "no folder";
+	return "there";
+}
+
+const char *info_base(struct info *i)
+{
+	struct diff_base base = { .fd = -1 };
+	struct error e = { 0 };
+	char name[PATH_MAX];
+	struct value v;
+
+	if (!info_value(i, &v, "layout/base") || v.size == 0)
+		return "none";
+	if (v.size >= PATH_MAX || memchr(v.bytes, 0, v.size))
+		return "no path";
+	snprintf(name, sizeof(name), "%.*s", (int)v.size, (const char *)v.bytes);
+	if (base_open(name, v.size, -1, snapshot_path(i->s), container_mem_size(i->c), &base, &e))
+		return e.code == ENOENT ? "not there" : "no base of it";
+	base_close(&base);
 	return "there";
 }
 

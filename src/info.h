@@ -37,6 +37,9 @@ uint64_t info_count(struct info *i, const char *path, ...) __attribute__((format
 const char *info_there(struct info *i, bool folder, const char *path, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same of a diff's base, which has to be one. */
+const char *info_base(struct info *i);
+
 /* Whether what info_there answers says that a file is missing. */
 bool info_is_missing(const char *there);
 

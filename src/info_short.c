@@ -70,7 +70,7 @@ bool info_print_line(struct info *i)
 		printf(", %s page%s changed", shown, strcmp(shown, "1") == 0 ? "" : "s");
 	print_devices(i, devices);
 	if (info_text(i, shown, "layout/base"))
-		print_missing(shown, info_there(i, false, "layout/base"), &missing);
+		print_missing(shown, info_base(i), &missing);
 	for (d = 0; d < devices; d++) {
 		struct named named = find_named(i, d);
 
@@ -125,7 +125,7 @@ static json_object *make_layout(struct info *i, bool *missing)
 	if (info_is_there(i, "layout/ram_gpa"))
 		add_address(o, "ram_gpa", info_number(i, "layout/ram_gpa"));
 	if (info_value(i, &v, "layout/base")) {
-		there = info_there(i, false, "layout/base");
+		there = info_base(i);
 		add_string(o, "base", &v);
 		add_text(o, "host", there);
 		*missing |= info_is_missing(there);

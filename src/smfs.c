@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -567,6 +568,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0); /* guests' memory and secrets are in ours */
 	openlog("smfs", LOG_PID, LOG_DAEMON);
 	guard_install();
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow so far is a write's error */
 	fuse_set_log_func(on_fuse_message);
 	main_process = getpid();
 	errno = 0;

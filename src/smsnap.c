@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap: works on snapshot files without mounting them (smsnap(1)). */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -79,6 +80,7 @@ int main(int argc, char **argv)
 		return complain(WRONG_INPUT, "%s", e.text);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets pass through */
 	guard_install();
+	signal(SIGXFSZ, SIG_IGN); /* a file that may not grow so far is a write's error */
 	opterr = 0;
 	switch (getopt_long(argc, argv, "+hV", options, NULL)) {
 	case -1:

@@ -253,6 +253,29 @@ for path in "$own/below-not/snap" "$own/below/out"; do
 	wait_until 60 is_gone "$daemon" || fail "the daemon is still there"
 done
 
+say "# a limit of how large a file may get"
+# 1,024 bytes each: RAM has to move out of the way of a path so long.
+ulimit -Sf 20
+sample "$tmp/limited" 8192
+mount_snap "$tmp/limited"
+ulimit -Sf unlimited
+before=$(sum "$tmp/limited")
+head -c 60000 /dev/zero | tr '\0' q >"$tmp/long"
+beside=$(ls "$tmp")
+expect_errno EFBIG dd if="$tmp/long" of="$mnt/devices/0/backing/path" bs=65536 iflag=fullblock status=none
+same "the snapshot" "$before" "$(sum "$tmp/limited")"
+same "beside it" "$beside" "$(ls "$tmp")"
+works put 9 "$mnt/num_cpus"
+same "num_cpus" 9 "$(reader get "$tmp/limited" num_cpus)"
+unmount
+before=$(sum "$tmp/limited")
+ulimit -Sf 20
+expect_status 1 "$SMSNAP" set "$tmp/limited" "devices/0/backing/path=@$tmp/long"
+ulimit -Sf unlimited
+matches "what it says" "^smsnap: .*$(strerror EFBIG)" "$(cat "$tmp/err")"
+same "the snapshot" "$before" "$(sum "$tmp/limited")"
+rm "$tmp/limited" "$tmp/long"
+
 say "# no permission"
 # The program may be where another user cannot reach it; /dev/fuse should not be.
 # shellcheck disable=SC2016

@@ -320,6 +320,48 @@ def check_metadata(work):
         checks += 1
 
 
+def check_host_root(work):
+    """DIR is / for links and for "..", too."""
+    global checks
+    for what, change in {
+            "a link in it": lambda h: (os.makedirs(h.path("/data")), os.rename(h.path("/srv/vm/disk"), h.path("/data/disk")),
+                                       os.symlink("/data/disk", h.path("/srv/vm/disk"))),
+            "up to its root": lambda h: h.set("devices/0/backing/path=/../../../srv/vm/disk"),
+            "a share's folder": lambda h: (os.rename(h.path("/srv/vm/share"), h.path("/share")), os.symlink("/share", h.path("/srv/vm/share")))}.items():
+        host = Host(os.path.join(work, what))
+        change(host)
+        got = host.findings()
+        want = [] if "share" not in what else ["error devices/3/backing/backend_state/inodes/0/path"]
+        require(["%(level)s %(path)s" % f for f in got] == want, "%s: %r" % (what, got))
+        checks += 1
+    outside = os.path.join(work, "outside")
+    open(outside, "wb").close()
+    host = Host(os.path.join(work, "out of it"))
+    up = "/../" * 30 + outside
+    host.set("devices/2/backing/path=" + up)
+    require([f["path"] for f in host.findings()] == ["devices/2/backing/path"], "what is outside is found: %r" % host.findings())
+    checks += 1
+    for wrong in "nosuch", "", outside:
+        done = subprocess.run([SMSNAP, "check", "--host-root", wrong, host.snap], check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        require(done.returncode == 2 and done.stderr.count(b"\n") == 1, "--host-root %r: %r" % (wrong, done))
+        checks += 1
+
+
+def check_waiting(work):
+    """What the folder has by the name of metadata.json keeps nobody waiting."""
+    global checks
+    host = Host(work)
+    path = os.path.join(host.folder, "metadata.json")
+    for make in os.mkfifo, os.mkdir:
+        make(path)
+        got = ["%(level)s %(path)s" % f for f in host.findings()]
+        require(got == ["error layout/format"], "metadata.json made by %s: %r" % (make.__name__, got))
+        checks += 1
+        if make is os.mkfifo:
+            os.unlink(path)
+
+
 def main():
     with WorkDir() as work:
         try:
@@ -328,6 +370,8 @@ def main():
             check_text(work)
             check_diff(work)
             check_metadata(work)
+            check_host_root(work)
+            check_waiting(work)
         except Failed as e:
             sys.exit("FAIL: %s" % e)
     print("ok: %d checks, %d kinds of damage" % (checks, len(damages())))
