@@ -33,7 +33,7 @@ from mounted import Failed, WorkDir, lacking, program, require, require_fuse  # 
 
 ALL = os.environ.get("SMFS_TEST_ALL") == "1"
 ONLY = sys.argv[1:]
-SAMPLE = 8
+SAMPLE = 4
 FILE = 3  # allocations that an open file has
 PATIENCE = 20
 HERE = os.path.dirname(os.path.abspath(__file__))

@@ -982,6 +982,9 @@ def scenarios(kind, root):
         # What is saved first is a new file, and then all is as by default.
         if way == "output" and not (edit in ("grows", "ram") or edit.startswith("diff")):
             continue
+        # Another third is left out each time.
+        if not (ALL or ONLY) and rng.randrange(3) == 0:
+            continue
         yield Scenario(kind, root, way, edit, None)
         # In many steps, so that one can be the last.
         if ALL or ONLY or rng.randrange(3) == 0:

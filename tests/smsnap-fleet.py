@@ -500,8 +500,9 @@ def check_inodes(work):
 def main():
     if not shutil.which("strace"):
         lacking("strace")
-    # Where it is ignored, as by nohup, it ends nobody, and should not.
+    # What is ignored ends nobody, and should not: nohup's children ignore the one, a shell's in the background the other.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for check in (check_forms, check_info, check_single, check_usage, check_names, check_diffs, check_retarget, check_repeated,
                   check_few_descriptors, check_killed, check_not_saved, check_stopped, check_terminal, check_pipe, check_inodes):
         if sys.argv[1:] and not any(text in check.__name__ for text in sys.argv[1:]):
