@@ -982,7 +982,7 @@ def scenarios(kind, root):
         # What is saved first is a new file, and then all is as by default.
         if way == "output" and not (edit in ("grows", "ram") or edit.startswith("diff")):
             continue
-        # Another third is left out each time.
+        # A third is left out; which, follows from SMFS_TEST_SEED.
         if not (ALL or ONLY) and rng.randrange(3) == 0:
             continue
         yield Scenario(kind, root, way, edit, None)
