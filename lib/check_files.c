@@ -22,17 +22,16 @@ static void folder_of(struct check *k, char out[PATH_MAX])
 	snprintf(out, PATH_MAX, "%.*s", slash ? (int)(slash - path + 1) : 0, path);
 }
 
-/*
- * The file that the absolute PATH is for whoever has ROOT as /, by links and ".." too, in OUT: 0
- * or a negative errno; then OUT is as it was.
- */
-static int find_below(const char *root, const char *path, char out[PATH_MAX])
+int check_below(const char *root, const char *path, char out[PATH_MAX])
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1, err;
+	int folder, fd = -1, err;
 	char link[64], found[PATH_MAX];
 	ssize_t n = -1;
 
+	if (snprintf(out, PATH_MAX, "%s%s", root, path) >= PATH_MAX)
+		return -EINVAL;
+	folder = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (folder >= 0)
 		fd = (int)syscall(SYS_openat2, folder, path, &how, sizeof(how));
 	if (fd >= 0) {
@@ -46,29 +45,22 @@ static int find_below(const char *root, const char *path, char out[PATH_MAX])
 		close(fd);
 	if (folder >= 0)
 		close(folder);
-	return err;
+	return err == -ENOSYS ? 0 : err; /* before Linux 5.6 links lead elsewhere */
 }
 
 int check_host_path(struct check *k, const struct value *path, char out[PATH_MAX])
 {
-	bool below = k->host_root && path->size && path->bytes[0] == '/';
 	char folder[PATH_MAX] = "", name[PATH_MAX];
-	int err;
 
 	out[0] = 0;
 	if (!path->size || path->size >= PATH_MAX || memchr(path->bytes, 0, path->size))
 		return -EINVAL;
 	snprintf(name, sizeof(name), "%.*s", (int)path->size, (const char *)path->bytes);
-	if (below)
-		snprintf(folder, sizeof(folder), "%s", k->host_root);
-	else if (name[0] != '/')
+	if (k->host_root && name[0] == '/')
+		return check_below(k->host_root, name, out);
+	if (name[0] != '/')
 		folder_of(k, folder);
-	if (snprintf(out, PATH_MAX, "%s%s", folder, name) >= PATH_MAX)
-		return -EINVAL;
-	if (!below)
-		return 0;
-	err = find_below(k->host_root, name, out);
-	return err == -ENOSYS ? 0 : err; /* before Linux 5.6 links lead elsewhere */
+	return snprintf(out, PATH_MAX, "%s%s", folder, name) < PATH_MAX ? 0 : -EINVAL;
 }
 
 bool check_canonical(struct check *k, const char *real, char out[PATH_MAX])

@@ -6,6 +6,8 @@
 #ifndef SMFS_CHECK_SNAPSHOT_H
 #define SMFS_CHECK_SNAPSHOT_H
 
+#include <limits.h>
+
 #include "finding.h"
 #include "snapshot.h"
 
@@ -15,5 +17,12 @@
  */
 int check_snapshot(struct snapshot *s, const struct container *c, const char *host_root,
 		   const struct findings *to);
+
+/*
+ * The file that the absolute PATH is for whoever has ROOT as /, by links and ".." too, in OUT: 0;
+ * -EINVAL where that is too long; another negative errno where it is not there, and OUT is its
+ * name all the same.
+ */
+int check_below(const char *root, const char *path, char out[PATH_MAX]);
 
 #endif

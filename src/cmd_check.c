@@ -66,6 +66,7 @@ static int find_base(const char *path, const struct arguments *a, char out[PATH_
 	struct diff_base base = { .fd = -1 };
 	struct error ignored = { 0 };
 	struct snapshot *s = NULL;
+	char name[PATH_MAX];
 	struct value v;
 	struct node n;
 	int err;
@@ -77,7 +78,8 @@ static int find_base(const char *path, const struct arguments *a, char out[PATH_
 		return err;
 	if (container_find(snapshot_container(s), "layout/base", &n) ||
 	    container_value(snapshot_container(s), n, &v) || !v.size || v.bytes[0] != '/' ||
-	    snprintf(out, PATH_MAX, "%s%.*s", a->host_root, (int)v.size, (const char *)v.bytes) >= PATH_MAX ||
+	    snprintf(name, sizeof(name), "%.*s", (int)v.size, (const char *)v.bytes) >= PATH_MAX ||
+	    check_below(a->host_root, name, out) ||
 	    base_open(out, strlen(out), -1, "", container_mem_size(snapshot_container(s)), &base, &ignored))
 		out[0] = 0;
 	base_close(&base);
