@@ -204,6 +204,9 @@ struct followed {
 int edits_make(struct edits *e, const struct container *c, struct node n, const struct value *v,
 	       struct timespec when, const struct followed *before);
 
+/* Whether E is about the leaf N itself, which is not inside a blob. */
+bool edits_have(const struct edits *e, struct node n);
+
 /* Whether E would change what C encodes to. */
 bool edits_are_change(const struct edits *e, const struct container *c);
 

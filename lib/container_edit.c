@@ -284,14 +284,20 @@ static struct value value_with(const struct edits *e, const struct container *c,
 	return edit ? value_decode(container_row(c, n), edit->wire.bytes) : leaf_value(c, n);
 }
 
-/* Add that LEAF is V, and BLOB the bytes MOVED if that is a change. */
+bool edits_have(const struct edits *e, struct node n)
+{
+	return edits_get(e, n.offset);
+}
+
+/*
+ * Add that LEAF is V, and BLOB the bytes MOVED if that is not what it shows: a draft that nothing
+ * moves in is left to who writes it.
+ */
 static int add_both(struct edits *e, const struct container *c, struct node leaf, const struct value *v,
 		    struct node blob, const struct value *moved, struct timespec when)
 {
-	const struct edit *old = edits_get(&c->edits, blob.offset);
-	struct value in_force = value_decode(container_row(c, blob),
-					     old ? old->wire.bytes : c->bytes + blob.offset);
-	bool change = !same_value(moved, &in_force) || edits_get(e, blob.offset);
+	struct value shown = leaf_value(c, blob);
+	bool change = !same_value(moved, &shown) || edits_have(e, blob);
 	struct edit *first = edit_new(c, leaf, v, when);
 	struct edit *second = change ? edit_new(c, blob, moved, when) : NULL;
 

@@ -263,6 +263,7 @@ static int edit(struct files *f, struct leaf *leaf, const struct value *v, struc
 	struct mount *m = f->mount;
 	struct edits edits = { 0 };
 	unsigned held = leaf->blob ? holds(m, leaf->blob->node) : 0;
+	bool with_blob;
 	int err;
 
 	if (before)
@@ -275,13 +276,14 @@ static int edit(struct files *f, struct leaf *leaf, const struct value *v, struc
 		edits_free(&edits); /* the room for it */
 		return err;
 	}
+	with_blob = leaf->blob && edits_have(&edits, leaf->blob->node);
 	err = mount_edit(m, &edits);
 	if (err)
 		return err;
-	if (!leaf->blob) {
+	if (!leaf->blob)
 		tell_inside(f, leaf->node);
+	if (!with_blob)
 		return 0;
-	}
 	/* What it had is in the blob now.  A follower may be another in all that it has. */
 	end_draft(f, leaf->blob, 0);
 	if (holds(m, leaf->blob->node) != held)

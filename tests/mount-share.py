@@ -161,7 +161,18 @@ def with_drafts(work):
         check_saved("a field between two pieces", snapshot, "/one", state)
         os.pwrite(host, b"/two", 4)
         os.close(host)
-        check_saved("the second piece", snapshot, "/one/two", reader.move_share(state, b"/one/two"))
+        state = reader.move_share(state, b"/one/two")
+        check_saved("the second piece", snapshot, "/one/two", state)
+        # Half of a state is not understood: there is nothing to move, and it stays its writer's.
+        raw = os.open(m.path(RAW), os.O_RDWR)
+        os.ftruncate(raw, 0)
+        os.pwrite(raw, state[:29], 0)
+        write_once(m.path(HOST), b"/three\n")
+        check_saved("half of a draft", snapshot, "/three", state)
+        os.pwrite(raw, state[29:], 29)
+        check_saved("all of a draft", snapshot, "/three", state)
+        os.close(raw)
+        check_saved("a draft's close", snapshot, "/three", state)
 
 
 def too_large(work):
