@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest_dmesg.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,6 +232,7 @@ static int old_records(struct log *l, struct guest_kernel *k)
 	};
 	const char *missing = vmcoreinfo_numbers(&k->info, want);
 	uint64_t buf, buf_len, first, next, at, count, time, len, text_len;
+	bool wrapped = false;
 	int err;
 
 	if (missing)
@@ -247,14 +247,14 @@ static int old_records(struct log *l, struct guest_kernel *k)
 	if (err)
 		return guest_unreadable(err, "the kernel's log", l->e);
 	for (at = first, count = 0; at != next && !err; at += len, count++) {
-		/* Each is longer than nothing, and so goes on: this many can't be. */
 		if (at >= buf_len || count > RECORDS_MAX)
 			return error_set(l->e, ERR_MALFORMED, "the kernel's log has no end: it is damaged");
 		err = guest_read_number(l->space, buf + at + o.len, 2, &len);
 		if (!err && len == 0) {
-			/* It did not fit before the buffer's end. */
-			if (at == 0)
+			/* It did not fit before the buffer's end, which is passed once. */
+			if (wrapped)
 				return error_set(l->e, ERR_MALFORMED, "the kernel's log has no end: it is damaged");
+			wrapped = true;
 			at = 0;
 			continue;
 		}
@@ -301,10 +301,10 @@ static bool is_shown(uint8_t c)
 
 static int print_record(void *ctx, const struct guest_record *r)
 {
+	static const char digits[] = "0123456789abcdef";
 	struct print *p = ctx;
 	unsigned long long s = r->time / 1000000000, us = r->time / 1000 % 1000000;
 	size_t i, from;
-	char hex[8];
 
 	if (guest_print(p->out, p->e, "[%5llu.%06llu] ", s, us))
 		return -p->e->code;
@@ -312,8 +312,7 @@ static int print_record(void *ctx, const struct guest_record *r)
 		if (is_shown(r->text[i]))
 			continue;
 		buffer_add(p->out, r->text + from, i - from);
-		snprintf(hex, sizeof(hex), "\\x%02x", r->text[i]);
-		buffer_add(p->out, hex, 4);
+		buffer_add(p->out, (char[]){ '\\', 'x', digits[r->text[i] >> 4], digits[r->text[i] & 15] }, 4);
 		from = i + 1;
 	}
 	buffer_add(p->out, r->text + from, i - from);

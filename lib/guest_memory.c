@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest_memory.h"
 
+#include <string.h>
 #include <unistd.h>
+
+/* More than that is read at once, and would only push out what is looked at again. */
+enum { KEPT_MAX = 512 };
 
 struct guest_memory guest_memory_of(const struct container *c, struct ram *ram)
 {
@@ -33,6 +37,25 @@ int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa)
 	if (!guest_has(g, gpa, n))
 		return -EFAULT;
 	return n ? ram_read(g->ram, to, n, gpa - g->base) : 0;
+}
+
+int guest_read_kept(const struct guest_memory *g, struct guest_pages *kept, void *to, size_t n, uint64_t gpa)
+{
+	uint64_t page = gpa / RAM_PAGE, at = gpa % RAM_PAGE;
+	unsigned slot = page % GUEST_PAGES;
+	int err;
+
+	if (n > KEPT_MAX || at + n > RAM_PAGE || !guest_has(g, page * RAM_PAGE, RAM_PAGE))
+		return guest_read(g, to, n, gpa);
+	if (kept->page[slot] != page + 1) {
+		kept->page[slot] = 0;
+		err = guest_read(g, kept->bytes[slot], RAM_PAGE, page * RAM_PAGE);
+		if (err)
+			return err;
+		kept->page[slot] = page + 1;
+	}
+	memcpy(to, kept->bytes[slot] + at, n);
+	return 0;
 }
 
 int guest_read_heads(const struct guest_memory *g, void *to, size_t n, uint64_t gpa, unsigned count)

@@ -34,7 +34,20 @@ bool guest_has(const struct guest_memory *g, uint64_t gpa, uint64_t n);
  */
 int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa);
 
-/* The same of N bytes at GPA and at each RAM_PAGE after it, COUNT times (not 0), one behind the other. */
+/*
+ * Pages that were read, for those who look at little in many places.  Starts as { 0 }.  As memory was
+ * then: it is made anew where that may have changed.
+ */
+enum { GUEST_PAGES = 8 };
+struct guest_pages {
+	uint64_t page[GUEST_PAGES]; /* the number of each, plus 1; 0: none */
+	uint8_t bytes[GUEST_PAGES][RAM_PAGE];
+};
+
+/* As guest_read, from KEPT where that has it. */
+int guest_read_kept(const struct guest_memory *g, struct guest_pages *kept, void *to, size_t n, uint64_t gpa);
+
+/* As guest_read of N bytes at GPA and at each RAM_PAGE after it, COUNT times (not 0), one behind the other. */
 int guest_read_heads(const struct guest_memory *g, void *to, size_t n, uint64_t gpa, unsigned count);
 
 /*

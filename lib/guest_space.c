@@ -88,10 +88,10 @@ static bool follow(const struct guest_space *s, uint64_t entry, unsigned level, 
 }
 
 /* ENTRY, by its INDEX, of the table of LEVEL at TABLE: 0, -EFAULT, -EIO. */
-static int read_entry(const struct guest_space *s, uint64_t table, uint64_t index, uint64_t *entry)
+static int read_entry(struct guest_space *s, uint64_t table, uint64_t index, uint64_t *entry)
 {
 	uint8_t bytes[8];
-	int err = guest_read(&s->memory, bytes, sizeof(bytes), table + 8 * index);
+	int err = guest_read_kept(&s->memory, &s->pages, bytes, sizeof(bytes), table + 8 * index);
 
 	*entry = le_get(bytes, 8);
 	return err;
@@ -108,7 +108,7 @@ static uint64_t index_of(const struct guest_space *s, uint64_t va, unsigned leve
 }
 
 /* As guest_translate; on -EFAULT *SIZE is what is not mapped together with VA, 0 if it can't be. */
-static int walk(const struct guest_space *s, uint64_t va, uint64_t *pa, uint64_t *size)
+static int walk(struct guest_space *s, uint64_t va, uint64_t *pa, uint64_t *size)
 {
 	uint64_t table = s->root, entry, below;
 	unsigned level = levels(s);
@@ -172,7 +172,7 @@ int guest_read_virtual(struct guest_space *s, void *to, size_t n, uint64_t va)
 		if (take > n)
 			take = n;
 		if (!err)
-			err = guest_read(&s->memory, at, take, pa);
+			err = guest_read_kept(&s->memory, &s->pages, at, take, pa);
 		if (err)
 			return err;
 	}

@@ -15,7 +15,7 @@ enum guest_machine { GUEST_X86_64, GUEST_AARCH64 };
 enum { GUEST_SPACE_CACHE = 64 };
 
 /*
- * Fixed when it is first used: what the guest's tables say is remembered, so a space is made
+ * Fixed when it is first used: what was read is remembered, so a space is made
  * anew where memory may have changed.  Owns nothing.  One thread at a time.
  */
 struct guest_space {
@@ -27,6 +27,7 @@ struct guest_space {
 	struct {
 		uint64_t page, pa; /* of virtual page PAGE (plus 1, 0: free), when mapped */
 	} cache[GUEST_SPACE_CACHE];
+	struct guest_pages pages; /* of tables, and what is read */
 };
 
 /* x86-64: CR3, and whether there are five levels. */

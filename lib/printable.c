@@ -14,6 +14,16 @@ static bool is_printable(ucs4_t c)
 							    UC_CATEGORY_MASK_Zp);
 }
 
+/* How many of the N bytes at P, from the first on, are printable ASCII: mostly all are. */
+static size_t ascii(const uint8_t *p, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && p[i] >= ' ' && p[i] < 0x7f)
+		i++;
+	return i;
+}
+
 void printable(const char *text, char *out, size_t size)
 {
 	const uint8_t *p = (const uint8_t *)text;
@@ -21,23 +31,28 @@ void printable(const char *text, char *out, size_t size)
 	size_t used = 0;
 
 	while (left > 0) {
-		ucs4_t c;
-		int n = u8_mbtoucr(&c, p, left);
-		bool shown = n > 0 && is_printable(c);
-		size_t needed;
+		size_t room = size - used - 1;
+		size_t n = ascii(p, left < room ? left : room);
+		size_t needed = n;
+		bool shown = n > 0;
 
-		if (!shown)
-			n = 1;
-		needed = shown ? (size_t)n : sizeof("\\xNN") - 1;
-		if (used + needed >= size)
+		if (!shown) {
+			ucs4_t c;
+			int length = u8_mbtoucr(&c, p, left);
+
+			shown = length > 0 && is_printable(c);
+			n = shown ? (size_t)length : 1;
+			needed = shown ? n : sizeof("\\xNN") - 1;
+		}
+		if (needed > room)
 			break;
 		if (shown)
-			memcpy(out + used, p, (size_t)n);
+			memcpy(out + used, p, n);
 		else
 			snprintf(out + used, size - used, "\\x%02x", *p);
 		used += needed;
 		p += n;
-		left -= (size_t)n;
+		left -= n;
 	}
 	out[used] = 0;
 }

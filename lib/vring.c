@@ -35,9 +35,7 @@ struct look {
 	uint8_t *seen;       /* a bit for each descriptor of the table: it is in a chain */
 	unsigned followed;
 	bool lost;           /* memory could not be read: the file does not have it */
-	bool cached;         /* a page is in CACHE: */
-	uint64_t cached_page;
-	uint8_t cache[RAM_PAGE];
+	struct guest_pages pages;
 };
 
 static bool has_feature(const struct virtqueue *q, unsigned bit)
@@ -65,28 +63,12 @@ static void line(struct look *l, const char *format, ...)
  * Memory
  */
 
-static bool read_memory(struct look *l, void *to, size_t n, uint64_t gpa)
+static bool take(struct look *l, void *to, size_t n, uint64_t gpa)
 {
-	int err = guest_read(&l->q->memory, to, n, gpa);
+	int err = guest_read_kept(&l->q->memory, &l->pages, to, n, gpa);
 
 	l->lost |= err == -EIO;
 	return !err;
-}
-
-/* What is looked at lies close together: a page is read at a time. */
-static bool take(struct look *l, void *to, size_t n, uint64_t gpa)
-{
-	uint64_t page = gpa & ~(uint64_t)(RAM_PAGE - 1);
-
-	if (gpa - page + n > RAM_PAGE || !guest_has(&l->q->memory, page, RAM_PAGE))
-		return read_memory(l, to, n, gpa);
-	if (!l->cached || l->cached_page != page) {
-		l->cached = read_memory(l, l->cache, RAM_PAGE, page);
-		l->cached_page = page;
-	}
-	if (l->cached)
-		memcpy(to, l->cache + (gpa - page), n);
-	return l->cached;
 }
 
 static uint16_t take_u16(struct look *l, uint64_t gpa)

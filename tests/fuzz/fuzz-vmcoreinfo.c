@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const uint8_t head[] = "\13\0\0\0\0\2\0\0\0\0\0\0VMCOREINFO\0\0OSRELEASE=x\n";
 	struct input in = { data, size };
 	unsigned how = (unsigned)input_uint(&in, 1);
-	size_t at = input_uint(&in, 2);
+	size_t at = input_uint(&in, 2) % FUZZ_MEMORY;
 	uint64_t base = how & 4 ? input_uint(&in, 8) : 0;
 	struct guest_memory g = fuzz_memory(base, NULL, 0, 0);
 	struct guest_kernel k;

@@ -8,7 +8,7 @@
 
 #include "guest.h"
 
-enum { FUZZ_MEMORY = 64 << 10 };
+enum { FUZZ_MEMORY = 32 << 10 };
 
 /* The memory at BASE, all zeros but the N bytes at P, as many as fit, from offset AT on. */
 struct guest_memory fuzz_memory(uint64_t base, const uint8_t *p, size_t n, size_t at);
