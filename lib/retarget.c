@@ -5,16 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "leaf.h"
+#include "share.h"
 
-/* The fields of a backing that are host paths. */
-static const char *const names[] = { "path", "host_path" };
 static const char BASE[] = "layout/base";
 
 struct job {
 	const struct container *c;
-	const struct mapping *mappings;
-	unsigned count;
+	const struct mappings *mappings;
 	struct timespec when;
 	struct edits *edits;
 	struct error *e;
@@ -22,49 +19,91 @@ struct job {
 	int err;
 };
 
-/* The mapping whose OLD is the longest that V is at or below; null: none. */
-static const struct mapping *find_mapping(const struct job *job, const struct value *v)
+bool retarget_path(const void *ctx, const struct value *path, struct value *head, struct value *rest)
 {
+	const struct mappings *all = ctx;
 	const struct mapping *m, *best = NULL;
 
-	for (m = job->mappings; m < job->mappings + job->count; m++) {
-		if (v->size < m->old_size || (m->old_size && memcmp(v->bytes, m->old, m->old_size) != 0) ||
-		    (v->size > m->old_size && v->bytes[m->old_size] != '/') ||
-		    (v->size == m->old_size && !m->old_size))
+	for (m = all->list; m < all->list + all->count; m++) {
+		if (path->size < m->old_size || (m->old_size && memcmp(path->bytes, m->old, m->old_size) != 0) ||
+		    (path->size > m->old_size && path->bytes[m->old_size] != '/') ||
+		    (path->size == m->old_size && !m->old_size))
 			continue;
 		if (!best || m->old_size > best->old_size)
 			best = m;
 	}
-	return best;
+	if (!best)
+		return false;
+	*rest = (struct value){ path->bytes + best->old_size, path->size - best->old_size };
+	*head = (struct value){ (const uint8_t *)best->new, best->new_size };
+	if (!head->size && !rest->size)
+		*head = (struct value){ (const uint8_t *)"/", 1 };
+	return true;
+}
+
+/* That the leaf at PATH goes elsewhere: its value then, in *MOVED.  False if it stays. */
+static bool find_next(struct job *job, struct node leaf, struct buffer *moved)
+{
+	struct value v, head, rest;
+
+	job->err = container_value(job->c, leaf, &v);
+	if (job->err || !retarget_path(job->mappings, &v, &head, &rest))
+		return false;
+	job->matched++;
+	buffer_add(moved, head.bytes, head.size);
+	buffer_add(moved, rest.size ? rest.bytes : NULL, rest.size);
+	job->err = moved->failed ? -ENOMEM : 0;
+	return !job->err;
+}
+
+static void edit(struct job *job, struct node n, const struct buffer *bytes)
+{
+	struct value v = { bytes->bytes, bytes->size };
+
+	job->err = value_check(container_row(job->c, n), &v);
+	if (!job->err)
+		job->err = edits_add(job->edits, job->c, n, &v, job->when);
+}
+
+/* The table of a share, which goes with its HOST_PATH; null: that stays. */
+static void move_table(struct job *job, struct node blob, const struct buffer *host_path)
+{
+	struct value to = { host_path ? host_path->bytes : NULL, host_path ? host_path->size : 0 };
+	struct share_moves moves = { host_path ? &to : NULL, retarget_path, job->mappings, 0 };
+	struct buffer moved = { 0 };
+	struct value v;
+
+	job->err = container_value(job->c, blob, &v);
+	if (!job->err)
+		job->err = share_move(job->c, blob, &v, &moves, &moved);
+	if (!job->err && (moved.size != v.size || (v.size && memcmp(moved.bytes, v.bytes, v.size) != 0)))
+		edit(job, blob, &moved);
+	job->matched += (int64_t)moves.mapped;
+	buffer_free(&moved);
 }
 
 static void move_leaf(struct job *job, const char *path, struct node n)
 {
-	const struct field *row = container_row(job->c, n);
-	const struct mapping *m;
-	struct buffer moved = { 0 };
-	struct value v, next;
+	struct buffer next = { 0 };
+	bool moves = find_next(job, n, &next), same;
+	struct node blob;
+	struct value v;
 
-	job->err = container_value(job->c, n, &v);
-	m = job->err ? NULL : find_mapping(job, &v);
-	if (!m)
-		return;
-	job->matched++;
-	buffer_add(&moved, m->new, m->new_size);
-	buffer_add(&moved, v.bytes + m->old_size, v.size - m->old_size);
-	if (!moved.size)
-		buffer_add(&moved, "/", 1);
-	next = (struct value){ moved.bytes, moved.size };
-	job->err = moved.failed ? -ENOMEM : value_check(row, &next);
-	if (!job->err)
-		job->err = edits_make(job->edits, job->c, n, &next, job->when, NULL);
+	if (moves)
+		edit(job, n, &next);
+	if (!job->err && container_follower(job->c, n, &blob) && !(job->err = container_value(job->c, n, &v))) {
+		same = next.size == v.size && memcmp(next.bytes, v.bytes, v.size) == 0;
+		move_table(job, blob, moves && !same ? &next : NULL);
+	}
 	if (job->err)
 		error_set(job->e, -job->err, "%s: %s", path, strerror(-job->err));
-	buffer_free(&moved);
+	buffer_free(&next);
 }
 
 static bool move_device(void *ctx, const char *name, uint64_t index, struct node n)
 {
+	/* The fields of a backing that are host paths. */
+	static const char *const names[] = { "path", "host_path" };
 	struct job *job = ctx;
 	struct node backing, leaf;
 	char path[CONTAINER_PATH_MAX];
@@ -82,11 +121,10 @@ static bool move_device(void *ctx, const char *name, uint64_t index, struct node
 	return !job->err;
 }
 
-int64_t retarget(const struct container *c, const struct mapping *mappings, unsigned count,
-		 struct timespec when, struct edits *edits, struct error *e)
+int64_t retarget(const struct container *c, const struct mappings *mappings, struct timespec when,
+		 struct edits *edits, struct error *e)
 {
-	struct job job = { .c = c, .mappings = mappings, .count = count, .when = when,
-			   .edits = edits, .e = e };
+	struct job job = { .c = c, .mappings = mappings, .when = when, .edits = edits, .e = e };
 	struct node n;
 	int err;
 

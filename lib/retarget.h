@@ -13,13 +13,24 @@ struct mapping {
 	size_t new_size;
 };
 
+struct mappings {
+	struct mapping *list;
+	unsigned count;
+};
+
 /*
- * Add to EDITS that each host path of C that is at or below one of the COUNT mappings' OLD moves
- * to its NEW: disks, volumes, shares with the paths of their inodes, a diff's base.  The
- * longest OLD wins, whole components only.  The number of paths that matched, or a negative
- * errno, with E saying which path; then nothing is to be done with EDITS but to free them.
+ * Where the host path PATH goes by the struct mappings CTX (share.h, share_map): by the one with
+ * the longest OLD that it is at or below, whole components only.  False: there is none.
  */
-int64_t retarget(const struct container *c, const struct mapping *mappings, unsigned count,
-		 struct timespec when, struct edits *edits, struct error *e);
+bool retarget_path(const void *ctx, const struct value *path, struct value *head, struct value *rest);
+
+/*
+ * Add to EDITS, which has none, that each host path of C goes where MAPPINGS say: disks, volumes, shares, a
+ * diff's base.  The paths of a share's inodes go with its host_path, and else as they say.  The number of
+ * paths that matched, or a negative errno, with E saying which path; then nothing is to be done
+ * with EDITS but to free them.
+ */
+int64_t retarget(const struct container *c, const struct mappings *mappings, struct timespec when,
+		 struct edits *edits, struct error *e);
 
 #endif

@@ -133,24 +133,42 @@ static void resolve(struct buffer *out, const struct value *path)
 	free(real);
 }
 
-/* Append the inodes with what is at or below FROM moved to TO. */
-static void move(struct buffer *out, const struct inodes *inodes, const struct value *from,
-		 const struct value *to)
+/* The root of a table's paths, and where it goes. */
+struct root {
+	bool moves;
+	struct value from, to;
+};
+
+static bool find_move(const struct root *root, struct share_moves *moves, const struct value *path,
+		      struct value *head, struct value *rest)
+{
+	*head = root->to;
+	if (root->moves && below(path, &root->from, rest))
+		return true;
+	if (!moves->map || !moves->map(moves->ctx, path, head, rest))
+		return false;
+	moves->mapped++;
+	return true;
+}
+
+/* Append the inodes with their paths moved. */
+static void move(struct buffer *out, const struct inodes *inodes, const struct root *root,
+		 struct share_moves *moves)
 {
 	const uint8_t *bytes = inodes->d->bytes;
 	uint64_t at = inodes->at, done = 0, path, i;
-	struct value rest;
+	struct value head, rest;
 	size_t n;
 
 	for (i = 0; i < inodes->count; i++) {
 		struct value old = path_of(inodes, at);
 
-		if (below(&old, from, &rest)) {
+		if (find_move(root, moves, &old, &head, &rest)) {
 			path = decoded_member(inodes->d, inodes->path, at);
 			buffer_add(out, bytes + done, path - done);
-			n = is_top(to) && rest.size ? 0 : to->size;
+			n = is_top(&head) && rest.size ? 0 : head.size;
 			buffer_add_uint(out, 4, n + rest.size);
-			buffer_add(out, n ? to->bytes : NULL, n);
+			buffer_add(out, n ? head.bytes : NULL, n);
 			buffer_add(out, rest.size ? rest.bytes : NULL, rest.size);
 			done = path + 4 + old.size;
 		}
@@ -162,36 +180,44 @@ static void move(struct buffer *out, const struct inodes *inodes, const struct v
 	buffer_add(out, bytes + done, inodes->d->size - done);
 }
 
-/* Append S with its paths moved; false: it has no root. */
-static bool move_root(struct buffer *out, const struct state *s, const struct value *host_path)
+/* The same for S, which is understood. */
+static void move_table(struct buffer *out, const struct state *s, struct share_moves *moves)
 {
+	const struct value *to = moves->host_path;
 	struct inodes inodes = find_inodes(s);
 	struct buffer resolved = { 0 };
-	struct value from = { 0 }, to;
+	struct root root = { 0 };
 
-	if (!find_root(&inodes, &from))
-		return false;
-	resolve(&resolved, host_path);
-	to = (struct value){ resolved.bytes, resolved.size };
+	root.moves = to && to->size && find_root(&inodes, &root.from);
+	if (root.moves)
+		resolve(&resolved, to);
+	root.to = (struct value){ resolved.bytes, resolved.size };
 	out->failed |= resolved.failed;
 	if (!out->failed)
-		move(out, &inodes, &from, &to);
+		move(out, &inodes, &root, moves);
 	buffer_free(&resolved);
-	return true;
 }
 
 int share_move(const struct container *c, struct node blob, const struct value *v,
-	       const struct value *host_path, struct buffer *out)
+	       struct share_moves *moves, struct buffer *out)
 {
 	struct state s = { 0 };
 	int err = state_decode(c, blob.place, v->bytes, v->size, &s);
 
 	if (err)
 		return err;
-	if (!s.root || host_path->size == 0 || !move_root(out, &s, host_path))
+	if (s.root)
+		move_table(out, &s, moves);
+	else
 		buffer_add(out, v->size ? v->bytes : NULL, v->size);
 	decoded_free(&s.d);
 	if (out->failed)
 		return -ENOMEM;
 	return out->size > FORMAT_BLOB_MAX ? -EFBIG : 0;
+}
+
+int share_follow(const struct container *c, struct node blob, const struct value *v,
+		 const struct value *host_path, struct buffer *out)
+{
+	return share_move(c, blob, v, &(struct share_moves){ .host_path = host_path }, out);
 }

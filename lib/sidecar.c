@@ -39,6 +39,8 @@ struct one {
 struct sidecars {
 	const char *path; /* of the snapshot; not owned */
 	void (*tell)(const char *text);
+	share_map *map;          /* or null */
+	const void *map_ctx;
 	pthread_mutex_t reading; /* of what READ is about */
 	bool read;
 	pthread_rwlock_t lock; /* of the containers, once they were read */
@@ -275,10 +277,18 @@ static bool host_path(const struct container *c, uint64_t index, struct value *o
 	return !container_find(c, path, &n) && !container_value(c, n, out);
 }
 
-/* The state of share NUMBER moves to TO. */
-static int move_share(const struct one *one, uint64_t number, const struct value *to,
+void sidecars_map(struct sidecars *s, share_map *map, const void *ctx)
+{
+	s->map = map;
+	s->map_ctx = ctx;
+}
+
+/* The state of share NUMBER moves to TO, if it is not null, and as the map says. */
+static int move_share(const struct sidecars *s, uint64_t number, const struct value *to,
 		      struct edits *edits, struct error *e)
 {
+	struct share_moves moves = { .host_path = to, .map = s->map, .ctx = s->map_ctx };
+	const struct one *one = &s->one[SIDECAR_POSIXFS];
 	const struct container *c = one->c;
 	char path[CONTAINER_PATH_MAX];
 	struct buffer moved = { 0 };
@@ -295,7 +305,7 @@ static int move_share(const struct one *one, uint64_t number, const struct value
 		return 0; /* there are fewer than shares */
 	err = container_value(c, blob, &v);
 	if (!err)
-		err = share_move(c, blob, &v, to, &moved);
+		err = share_move(c, blob, &v, &moves, &moved);
 	next = (struct value){ moved.bytes, moved.size };
 	clock_gettime(CLOCK_REALTIME, &when);
 	if (!err && (next.size != v.size || (v.size && memcmp(next.bytes, v.bytes, v.size) != 0)))
@@ -310,6 +320,7 @@ int sidecar_follow(const struct sidecars *s, const struct container *old,
 	uint64_t i, count = 0, number = 0;
 	struct value before, after;
 	struct node devices;
+	bool moves;
 	int err = 0;
 
 	if (container_find(new, "devices", &devices))
@@ -318,10 +329,11 @@ int sidecar_follow(const struct sidecars *s, const struct container *old,
 	for (i = 0; !err && i < count; i++) {
 		if (!host_path(new, i, &after))
 			continue;
-		if (host_path(old, i, &before) &&
-		    (before.size != after.size ||
-		     (after.size && memcmp(before.bytes, after.bytes, after.size) != 0)))
-			err = move_share(&s->one[SIDECAR_POSIXFS], number, &after, edits, e);
+		moves = host_path(old, i, &before) &&
+			(before.size != after.size ||
+			 (after.size && memcmp(before.bytes, after.bytes, after.size) != 0));
+		if (moves || s->map)
+			err = move_share(s, number, moves ? &after : NULL, edits, e);
 		number++;
 	}
 	return err;

@@ -9,6 +9,7 @@
 #define SMFS_SIDECAR_H
 
 #include "container.h"
+#include "share.h"
 
 enum sidecar { SIDECAR_POSIXFS, SIDECAR_DAX, SIDECAR_SMPARK, SIDECARS };
 
@@ -59,6 +60,12 @@ struct timespec sidecar_mtime(const struct sidecars *s, unsigned i);
 
 /* 0, or -ESTALE where another program has changed sidecar I since. */
 int sidecar_check_unchanged(const struct sidecars *s, unsigned i);
+
+/*
+ * From now on, what changes of the states of shares goes where MAP says, too, if it does not move
+ * with a host_path.
+ */
+void sidecars_map(struct sidecars *s, share_map *map, const void *ctx);
 
 /*
  * Add to EDITS those of the states of shares that follow from other host_paths in NEW than in

@@ -29,7 +29,7 @@ static void report_field(void *ctx, const struct difference *d)
 	json_object *o;
 
 	if (!r->fields) {
-		show_difference(d);
+		show_difference(stdout, d);
 		return;
 	}
 	o = json_object_new_object();

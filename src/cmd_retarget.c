@@ -28,8 +28,7 @@ struct job {
 	char **paths;       /* of the snapshots */
 	unsigned *original; /* the index of the first path that means the same file */
 	unsigned files;
-	struct mapping *mappings;
-	unsigned count;
+	struct mappings mappings;
 };
 
 static bool is_mapping(const char *operand)
@@ -56,43 +55,15 @@ static bool parse_mapping(const char *text, struct mapping *m)
 	return m->new[0] == '/';
 }
 
-/*
- * Move what matches in the snapshot at PATH, or with a dry run only tell FN what would differ, which
- * it is told first in any case; *MATCHED of its paths do.  0, or a negative errno, E starts with
- * PATH, and it is as it was.
- */
-static int move(const struct job *job, const char *path, head_difference *fn, void *ctx,
-		int64_t *matched, struct error *e)
-{
-	struct snapshot *s = NULL;
-	struct edits edits = { 0 };
-	struct timespec when;
-	bool dry_run = job->a->dry_run;
-	int64_t n;
-	int err = command_try_open(path, job->a, dry_run ? SNAPSHOT_LOOK : SNAPSHOT_EDIT, &s, e);
-
-	if (err)
-		return err;
-	clock_gettime(CLOCK_REALTIME, &when);
-	n = *matched = retarget(snapshot_container(s), job->mappings, job->count, when, &edits, e);
-	if (n >= 0 && edits.count)
-		n = edit_differences(s, &edits, fn, ctx, e);
-	if (n < 0) {
-		err = error_prefix(e, (int)-n, "%s", path);
-	} else if (!dry_run) {
-		memory_must_suffice(false); /* a file is written */
-		err = edit_try_save(s, path, &edits, e);
-		memory_must_suffice(job->a->json);
-	}
-	edits_free(&edits);
-	snapshot_close(s);
-	return err;
-}
-
+/* What differs in a snapshot: told once it is saved, for a save that fails changes nothing. */
 struct shown {
-	const char *prefix; /* of a line */
-	json_object *list;  /* null: lines are printed */
-	unsigned count;     /* of differences */
+	const char *header; /* before the first line, or null */
+	const char *prefix; /* of each line */
+	FILE *lines;        /* what is to be printed, in TEXT ... */
+	char *text;
+	size_t size;
+	json_object *list;  /* ... or, if it is not null, what is added to it */
+	unsigned count;
 };
 
 static void show(void *ctx, const struct difference *d)
@@ -102,8 +73,10 @@ static void show(void *ctx, const struct difference *d)
 
 	shown->count++;
 	if (!shown->list) {
-		printf("%s", shown->prefix);
-		show_difference(d);
+		if (shown->count == 1 && shown->header)
+			fprintf(shown->lines, "%s:\n", shown->header);
+		fprintf(shown->lines, "%s", shown->prefix);
+		show_difference(shown->lines, d);
 		return;
 	}
 	o = json_object_new_object();
@@ -111,6 +84,61 @@ static void show(void *ctx, const struct difference *d)
 	json_object_object_add(o, "old", json_content(d->row, d->old));
 	json_object_object_add(o, "new", json_content(d->row, d->new));
 	json_object_array_add(shown->list, o);
+}
+
+/* Move what matches in S, which is at PATH, or with a dry run only show it. */
+static int move_in(const struct job *job, const char *path, struct snapshot *s, struct shown *shown,
+		   int64_t *matched, struct error *e)
+{
+	struct edits edits = { 0 };
+	struct timespec when;
+	int64_t n;
+	int err = 0;
+
+	clock_gettime(CLOCK_REALTIME, &when);
+	n = *matched = retarget(snapshot_container(s), &job->mappings, when, &edits, e);
+	if (snapshot_sidecars(s))
+		sidecars_map(snapshot_sidecars(s), retarget_path, &job->mappings);
+	if (n >= 0 && edits.count)
+		n = edit_differences(s, &edits, show, shown, e);
+	if (n >= 0 && !shown->list && fflush(shown->lines))
+		n = error_set(e, ENOMEM, "%s", strerror(ENOMEM));
+	if (n < 0) {
+		err = error_prefix(e, (int)-n, "%s", path);
+	} else if (!job->a->dry_run) {
+		memory_must_suffice(false); /* a file is written */
+		err = edit_try_save(s, &edits, e);
+		memory_must_suffice(job->a->json);
+	}
+	edits_free(&edits);
+	return err;
+}
+
+/*
+ * The same in the snapshot at PATH: *MATCHED of its paths do, and what differs is printed, or in
+ * SHOWN's list.  0, or a negative errno, E starts with the file's name, and it is as it was.
+ */
+static int move(const struct job *job, const char *path, struct shown *shown, int64_t *matched,
+		struct error *e)
+{
+	struct snapshot *s = NULL;
+	int err = command_try_open(path, job->a, job->a->dry_run ? SNAPSHOT_LOOK : SNAPSHOT_EDIT, &s, e);
+
+	if (err)
+		return err;
+	if (!shown->list)
+		shown->lines = open_memstream(&shown->text, &shown->size);
+	if (!shown->list && !shown->lines)
+		err = error_set(e, ENOMEM, "%s: %s", path, strerror(ENOMEM));
+	else
+		err = move_in(job, path, s, shown, matched, e);
+	snapshot_close(s);
+	if (shown->lines)
+		fclose(shown->lines);
+	if (!err && shown->size)
+		fwrite(shown->text, 1, shown->size, stdout);
+	free(shown->text);
+	return err;
 }
 
 /* One of several. */
@@ -127,7 +155,7 @@ static unsigned move_member(const struct fleet *f, unsigned index)
 	snprintf(prefix, sizeof(prefix), "%s: ", fleet_name(f, index, name));
 	/* To move what was moved might move it on. */
 	if (original == index) {
-		if (move(job, f->paths[index], show, &shown, &matched, &e)) {
+		if (move(job, f->paths[index], &shown, &matched, &e)) {
 			json_object_put(shown.list);
 			return fleet_failed(f, index, e.text);
 		}
@@ -147,28 +175,18 @@ static unsigned move_member(const struct fleet *f, unsigned index)
 	return outcome;
 }
 
-static void show_single(void *ctx, const struct difference *d)
-{
-	struct shown *shown = ctx;
-
-	if (!shown->count++)
-		printf("%s:\n", shown->prefix);
-	show_difference(d);
-}
-
 static int move_single(const struct job *job)
 {
-	struct shown shown = { .prefix = job->paths[0] };
+	struct shown shown = { .header = job->paths[0], .prefix = "" };
 	struct error e = { 0 };
 	int64_t matched = 0;
-	int err = move(job, job->paths[0], show_single, &shown, &matched, &e);
 	int status;
 
-	if (!err && !matched)
+	if (move(job, job->paths[0], &shown, &matched, &e))
+		return complain(WRONG_INPUT, "%s", e.text);
+	if (!matched)
 		printf("%s: nothing matched\n", job->paths[0]);
 	status = printed();
-	if (err)
-		return complain(WRONG_INPUT, "%s", e.text);
 	return status ? status : matched ? 0 : complain(WRONG_INPUT, "nothing matched");
 }
 
@@ -216,9 +234,22 @@ static bool find_originals(struct job *job)
 	return true;
 }
 
+/* Whether the last mapping moves what one before it does, and to elsewhere. */
+static bool contradicts(const struct mappings *all)
+{
+	struct mapping *last = &all->list[all->count - 1], *m;
+
+	for (m = all->list; m < last; m++)
+		if (m->old_size == last->old_size && memcmp(m->old, last->old, m->old_size) == 0 &&
+		    (m->new_size != last->new_size || memcmp(m->new, last->new, m->new_size) != 0))
+			return true;
+	return false;
+}
+
 /* Tell snapshots from mappings: 0 or an exit status. */
 static int take_operands(struct job *job)
 {
+	struct mappings *all = &job->mappings;
 	unsigned i;
 
 	for (i = 0; i < (unsigned)job->a->count; i++) {
@@ -226,10 +257,13 @@ static int take_operands(struct job *job)
 
 		if (!is_mapping(operand))
 			job->paths[job->files++] = operand;
-		else if (!parse_mapping(operand, &job->mappings[job->count++]))
+		else if (!parse_mapping(operand, &all->list[all->count++]))
 			return complain(WRONG_USAGE, "retarget: %s: the new path is not absolute", operand);
+		else if (contradicts(all))
+			return complain(WRONG_USAGE, "retarget: %s: the old path is given with another new one, too",
+					operand);
 	}
-	if (!job->count || !job->files)
+	if (!all->count || !job->files)
 		return complain(WRONG_USAGE, "retarget: needs a snapshot and /OLD=/NEW; see smsnap retarget --help");
 	return 0;
 }
@@ -260,14 +294,14 @@ static int run(const struct arguments *a)
 		.a = a,
 		.paths = calloc((size_t)a->count, sizeof(*job.paths)),
 		.original = calloc((size_t)a->count, sizeof(*job.original)),
-		.mappings = calloc((size_t)a->count, sizeof(*job.mappings)),
+		.mappings.list = calloc((size_t)a->count, sizeof(struct mapping)),
 	};
-	int status = job.paths && job.original && job.mappings ? run_job(&job)
+	int status = job.paths && job.original && job.mappings.list ? run_job(&job)
 							       : complain(WRONG_INPUT, "out of memory");
 
 	free(job.paths);
 	free(job.original);
-	free(job.mappings);
+	free(job.mappings.list);
 	return status;
 }
 

@@ -72,7 +72,7 @@ static int set(const struct arguments *a)
 	for (i = 1; !status && i < a->count; i++)
 		status = add_edit(s, a->operands[0], a->operands[i], when, &edits);
 	if (!status)
-		status = a->dry_run ? edit_show(s, &edits) : edit_save(s, a->operands[0], &edits);
+		status = a->dry_run ? edit_show(s, &edits) : edit_save(s, &edits);
 	edits_free(&edits);
 	snapshot_close(s);
 	return status;

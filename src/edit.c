@@ -7,28 +7,23 @@
 #include "command.h"
 #include "show.h"
 
-int edit_try_save(struct snapshot *s, const char *path, struct edits *edits, struct error *e)
+int edit_try_save(struct snapshot *s, struct edits *edits, struct error *e)
 {
-	int err;
-
 	/* With nothing changed nothing is written. */
-	if (!edits_are_change(edits, snapshot_container(s)))
-		return 0;
-	err = snapshot_save(s, edits, false, e);
-	return err ? error_prefix(e, -err, "%s", path) : 0;
+	return edits_are_change(edits, snapshot_container(s)) ? snapshot_save(s, edits, false, e) : 0;
 }
 
-int edit_save(struct snapshot *s, const char *path, struct edits *edits)
+int edit_save(struct snapshot *s, struct edits *edits)
 {
 	struct error e = { 0 };
 
-	return edit_try_save(s, path, edits, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
+	return edit_try_save(s, edits, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
 }
 
 static void print_difference(void *ctx, const struct difference *d)
 {
 	(void)ctx;
-	show_difference(d);
+	show_difference(stdout, d);
 }
 
 /* Likewise what follows for the states of shares beside S from the head NEW. */

@@ -11,11 +11,11 @@
 	{ "dry-run", 0, NULL, offsetof(struct arguments, dry_run), \
 	  "print what would differ, and change nothing" }
 
-/* Save EDITS, which may get more, in S, which PATH names: 0 or an exit status. */
-int edit_save(struct snapshot *s, const char *path, struct edits *edits);
+/* Save EDITS, which may get more, in S: 0 or an exit status. */
+int edit_save(struct snapshot *s, struct edits *edits);
 
-/* The same: 0, or a negative errno and E starts with PATH. */
-int edit_try_save(struct snapshot *s, const char *path, struct edits *edits, struct error *e);
+/* The same: 0, or a negative errno and E starts with the file's name. */
+int edit_try_save(struct snapshot *s, struct edits *edits, struct error *e);
 
 /* Call FN for each leaf that EDITS would change in S: how many, or a negative errno. */
 int64_t edit_differences(struct snapshot *s, const struct edits *edits, head_difference *fn, void *ctx,

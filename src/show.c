@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "show.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "printable.h"
@@ -9,19 +8,19 @@
 
 enum { BYTES_SHOWN = 32, TEXT_SHOWN = 1000 };
 
-static void show_bytes(const struct buffer *content)
+static void show_bytes(FILE *out, const struct buffer *content)
 {
 	size_t i;
 
 	for (i = 0; i < content->size && i < BYTES_SHOWN; i++)
-		printf("%02x", content->bytes[i]);
+		fprintf(out, "%02x", content->bytes[i]);
 	if (content->size > BYTES_SHOWN)
-		printf("... (%zu bytes)", content->size);
+		fprintf(out, "... (%zu bytes)", content->size);
 	else if (!content->size)
-		printf("(empty)");
+		fprintf(out, "(empty)");
 }
 
-static void show_text(const struct field *row, const struct buffer *content)
+static void show_text(FILE *out, const struct field *row, const struct buffer *content)
 {
 	const char *quote = row->kind == UINT || row->kind == TAG || row->kind == WORD ? "" : "\"";
 	char text[TEXT_SHOWN + 1] = "", shown[4 * TEXT_SHOWN + 1];
@@ -31,26 +30,26 @@ static void show_text(const struct field *row, const struct buffer *content)
 		text[i] = content->bytes[i] ? (char)content->bytes[i] : '\1';
 	text[i] = 0;
 	printable(text, shown, sizeof(shown));
-	printf("%s%s%s%s", quote, shown, n > TEXT_SHOWN ? "..." : "", quote);
+	fprintf(out, "%s%s%s%s", quote, shown, n > TEXT_SHOWN ? "..." : "", quote);
 }
 
-static void show_content(const struct field *row, const struct buffer *content)
+static void show_content(FILE *out, const struct field *row, const struct buffer *content)
 {
 	if (!content)
-		printf("(not there)");
+		fprintf(out, "(not there)");
 	else if (row->access == SECRET)
-		printf("(%zu secret bytes)", content->size);
+		fprintf(out, "(%zu secret bytes)", content->size);
 	else if (text_is_text(row))
-		show_text(row, content);
+		show_text(out, row, content);
 	else
-		show_bytes(content);
+		show_bytes(out, content);
 }
 
-void show_difference(const struct difference *d)
+void show_difference(FILE *out, const struct difference *d)
 {
-	printf("%s: ", d->path);
-	show_content(d->row, d->old);
-	printf(" -> ");
-	show_content(d->row, d->new);
-	printf("\n");
+	fprintf(out, "%s: ", d->path);
+	show_content(out, d->row, d->old);
+	fprintf(out, " -> ");
+	show_content(out, d->row, d->new);
+	fprintf(out, "\n");
 }

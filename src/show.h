@@ -3,12 +3,14 @@
 #ifndef SMSNAP_SHOW_H
 #define SMSNAP_SHOW_H
 
+#include <stdio.h>
+
 #include "head_diff.h"
 
 /*
- * Print what D says: a line "PATH: OLD -> NEW".  Strings are in quotes, bytes hexadecimal, cut
+ * Print to OUT what D says: a line "PATH: OLD -> NEW".  Strings are in quotes, bytes hexadecimal, cut
  * where they are long; a secret is not printed.
  */
-void show_difference(const struct difference *d);
+void show_difference(FILE *out, const struct difference *d);
 
 #endif

@@ -4,6 +4,7 @@
 
 import os
 import random
+import resource
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from snapmake import sample_model  # noqa: E402
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
 SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
+TABLE = ["/srv/a/share", "/srv/a/share/x", "/srv/elsewhere", "/srv/a/sharex"]
 PATHS = ["/srv/a/disk", "/srv/ab/disk", "/srv/a", "/srv", "/", "relative/a", "", "/srv/a/", "/srv//a/x", "/other/\u00e9=x"]
 OLD = ["/srv/a", "/srv", "/srv/a/disk", "/", "/srv/ab/", "/other", "/no/such"]
 NEW = ["/new", "/", "/new/longer/than/the/old/one/", "/srv/b"]
@@ -46,7 +48,8 @@ def model_of(rng):
     model["mem_size"] = 4096
     model["devices"][0]["backing"]["path"] = rng.choice(PATHS)
     model["devices"][2]["backing"]["path"] = rng.choice(PATHS)
-    model["devices"][3]["backing"].update(host_path="/srv/a/share", backend_state=share(["/srv/a/share", "/srv/a/share/x", "/srv/elsewhere"]),
+    # Behind a link, the table alone knows where it is.
+    model["devices"][3]["backing"].update(host_path=rng.choice(["/srv/a/share", "/link/share"]), backend_state=share(TABLE),
                                           dax_state=b"")
     return model
 
@@ -68,11 +71,11 @@ def expected(model, mappings):
             matched += fits
         if "host_path" in backing:
             to, fits = moved(backing["host_path"], mappings)
-            if fits and to != backing["host_path"]:
-                paths = ["/srv/a/share", "/srv/a/share/x", "/srv/elsewhere"]
-                backing["backend_state"] = share([moved(p, [(backing["host_path"], to)])[0] for p in paths])
-                backing["host_path"] = to
-            matched += fits
+            root = [(TABLE[0], to)] if fits and to != backing["host_path"] else []
+            table = [moved(p, root) if moved(p, root)[1] else moved(p, mappings) for p in TABLE]
+            backing["backend_state"] = share([p for p, _ in table])
+            backing["host_path"] = to
+            matched += fits + sum(fits for _, fits in table)
     return matched
 
 
@@ -117,12 +120,18 @@ def check_many(work):
     run(2, "retarget", names[0], names[1], "/images=/x", "/a=b")
     require([open(n, "rb").read() for n in names] == before, "one was written")
     require("two: nothing matched" in run(1, "retarget", names[1], "/nothing=/x"), "not told that nothing matched")
-    for arguments in ([names[0]], ["/a=/b"], [names[0], "/a=b"], [names[0], names[1]]):
+    for arguments in ([names[0]], ["/a=/b"], [names[0], "/a=b"], [names[0], names[1]], [names[0], "/a=/b", "/a/=/c"]):
         run(2, "retarget", *arguments)
     # A path that gets too long.
     run(1, "retarget", names[0], "/images=/" + "x" * 65530)
     require([open(n, "rb").read() for n in names] == before, "it was written")
-    checks += 6
+    # Nor where it cannot be saved; and then nothing is said to have changed.
+    done = subprocess.run([SMSNAP, "retarget", names[0], "/images=/x"], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)))
+    require(done.returncode == 1 and done.stdout == b"" and done.stderr.count(b"\n") == 1 and
+            done.stderr.count(names[0].encode()) == 1, "a save that fails: %r" % done)
+    require([open(n, "rb").read() for n in names] == before, "it was written")
+    checks += 7
 
 
 def main():
