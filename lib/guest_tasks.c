@@ -37,8 +37,8 @@ struct shape {
 struct tasks {
 	struct guest_kernel *kernel;
 	struct shape shape;
-	uint64_t *names;  /* owned; the address of the name of each */
-	size_t count;
+	struct buffer names; /* 8 bytes each: the address of a task's name */
+	struct buffer found; /* likewise, in the list that is followed */
 	unsigned steps;   /* that may still be taken */
 };
 
@@ -66,20 +66,32 @@ static bool has_name(struct guest_kernel *k, uint64_t va, bool printed)
 /* The names of users' processes can be anything, those of the first ones are the kernel's. */
 enum { KERNEL_NAMES = 3 };
 
+static size_t count_of(const struct buffer *names)
+{
+	return names->size / sizeof(uint64_t);
+}
+
+static uint64_t name_at(const struct buffer *names, size_t i)
+{
+	return le_get(names->bytes + i * sizeof(uint64_t), sizeof(uint64_t));
+}
+
 /*
- * Follow the list whose member of the first task is TASKS before the name at NAME, and put the
- * names to OUT.  It ends where it comes back, or where what follows does not know of what is
+ * Follow the list whose member of the first task is TASKS before the name at NAME, and have the
+ * names in FOUND.  It ends where it comes back, or where what follows does not know of what is
  * before it.  How many there are; *WHOLE: it came back.
  */
-static size_t follow(struct tasks *t, uint64_t name, int64_t tasks, uint64_t *out, bool *whole)
+static size_t follow(struct tasks *t, uint64_t name, int64_t tasks, bool *whole)
 {
 	struct guest_kernel *k = t->kernel;
 	uint64_t head = name + (uint64_t)tasks, at = head, next, prev;
 	size_t count = 0;
 
 	*whole = false;
+	t->found.size = 0;
 	do {
-		out[count++] = at - (uint64_t)tasks;
+		buffer_add_uint(&t->found, sizeof(at), at - (uint64_t)tasks);
+		count++;
 		if (t->steps == 0 || guest_read_number(&k->space, at, 8, &next) ||
 		    !is_pointer(k, next) || next % 8 || next == at)
 			return count;
@@ -170,14 +182,14 @@ static bool find_stack(const struct guest_kernel *k, const uint8_t *windows, siz
 /* Find the members of the tasks in T. */
 static int find_members(struct tasks *t, struct error *e)
 {
-	size_t count = t->count < SAMPLES ? t->count : SAMPLES, i;
+	size_t count = count_of(&t->names) < SAMPLES ? count_of(&t->names) : SAMPLES, i;
 	uint8_t *windows = malloc(count * MEMBERS_WINDOW);
 	uint64_t *scratch = malloc(count * sizeof(*scratch));
 	int err = windows && scratch ? 0 : error_set(e, ENOMEM, "out of memory");
 
 	for (i = 0; i < count && !err; i++)
 		if (guest_read_virtual(&t->kernel->space, windows + i * MEMBERS_WINDOW, MEMBERS_WINDOW,
-				       t->names[i] - MEMBERS_WINDOW))
+				       name_at(&t->names, i) - MEMBERS_WINDOW))
 			memset(windows + i * MEMBERS_WINDOW, 0xff, MEMBERS_WINDOW);
 	if (!err) {
 		t->shape.has_pid = find_pid(windows, count, scratch, &t->shape.pid);
@@ -192,18 +204,20 @@ static int find_members(struct tasks *t, struct error *e)
  * The list
  */
 
-/* Keep the list in FOUND if it is longer than what T has. */
-static void keep(struct tasks *t, const uint64_t *found, size_t count, int64_t tasks)
+/* Keep the list that was followed if it is longer than what T has. */
+static void keep(struct tasks *t, int64_t tasks)
 {
-	if (count <= t->count)
+	struct buffer shorter = t->names;
+
+	if (t->found.size <= t->names.size)
 		return;
-	memcpy(t->names, found, count * sizeof(*found));
-	t->count = count;
+	t->names = t->found;
+	t->found = shorter;
 	t->shape.tasks = tasks;
 }
 
 /* The list of the first task whose name is at NAME: true if it is whole. */
-static bool try_name(struct tasks *t, uint64_t name, bool known, uint64_t *found)
+static bool try_name(struct tasks *t, uint64_t name, bool known)
 {
 	uint8_t window[WINDOW];
 	bool whole;
@@ -211,9 +225,9 @@ static bool try_name(struct tasks *t, uint64_t name, bool known, uint64_t *found
 	int64_t at;
 
 	if (known) {
-		count = follow(t, name, t->shape.tasks, found, &whole);
+		count = follow(t, name, t->shape.tasks, &whole);
 		if (count >= KERNEL_NAMES)
-			keep(t, found, count, t->shape.tasks);
+			keep(t, t->shape.tasks);
 		return whole && count >= KERNEL_NAMES;
 	}
 	if (guest_read_virtual(&t->kernel->space, window, sizeof(window), name - WINDOW))
@@ -221,27 +235,26 @@ static bool try_name(struct tasks *t, uint64_t name, bool known, uint64_t *found
 	for (at = -WINDOW; at <= -16; at += 8) {
 		if (!is_pointer(t->kernel, le_get(window + WINDOW + at, 8)))
 			continue;
-		count = follow(t, name, at, found, &whole);
+		count = follow(t, name, at, &whole);
 		if (count < KERNEL_NAMES)
 			continue;
-		keep(t, found, count, at);
+		keep(t, at);
 		if (whole)
 			return true;
 	}
 	return false;
 }
 
-/* Find the list in T->names, with the offset in T->shape.tasks if it is KNOWN. */
+/* Find the list, with the offset in T->shape.tasks if it is KNOWN. */
 static int find_list(struct tasks *t, bool known, struct error *e)
 {
 	struct guest_kernel *k = t->kernel;
-	uint64_t *found = malloc(TASKS_MAX * sizeof(*found));
 	uint8_t *piece = malloc(PIECE);
 	const uint8_t *p, *end;
 	unsigned left = CANDIDATES;
 	uint64_t at, take;
 	bool whole = false;
-	int err = found && piece ? 0 : error_set(e, ENOMEM, "out of memory");
+	int err = piece ? 0 : error_set(e, ENOMEM, "out of memory");
 
 	for (at = 0; !err && !whole && left > 0 && at < k->image_size; at += take) {
 		take = k->image_size - at < PIECE ? k->image_size - at : PIECE;
@@ -258,14 +271,15 @@ static int find_list(struct tasks *t, bool known, struct error *e)
 			if ((p - piece) % 8 || (p[7] != 0 && (p[7] != '/' || p[8] != '0' || p[9] != 0)))
 				continue;
 			left--;
-			whole = try_name(t, k->image + at + (uint64_t)(p - piece), known, found);
+			whole = try_name(t, k->image + at + (uint64_t)(p - piece), known);
 		}
 		/* A piece and what overlaps are multiples of 8. */
 		if (take == PIECE)
 			take -= NAME_SIZE;
 	}
-	free(found);
 	free(piece);
+	if (!err && (t->names.failed || t->found.failed))
+		err = error_set(e, ENOMEM, "out of memory");
 	return err;
 }
 
@@ -345,16 +359,14 @@ int guest_tasks(struct guest_kernel *k, struct buffer *out, struct error *e)
 	size_t i;
 	int err;
 
-	t.names = malloc(TASKS_MAX * sizeof(*t.names));
-	if (!t.names)
-		return error_set(e, ENOMEM, "out of memory");
 	err = find_list(&t, known, e);
-	if (!err && t.count == 0)
+	if (!err && count_of(&t.names) == 0)
 		err = error_set(e, ENOENT, "the kernel's list of tasks is not found");
 	if (!err && !known)
 		err = find_members(&t, e);
-	for (i = 0; i < t.count && !err; i++)
-		err = print_task(&t, t.names[i], out, e);
-	free(t.names);
+	for (i = 0; i < count_of(&t.names) && !err; i++)
+		err = print_task(&t, name_at(&t.names, i), out, e);
+	buffer_free(&t.names);
+	buffer_free(&t.found);
 	return err;
 }
