@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "files.h"
+#include "files_parts.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -7,43 +7,6 @@
 
 #include "leaf.h"
 #include "text.h"
-
-/* What a leaf's open files share. */
-struct leaf {
-	struct leaf *next;
-	struct node node;
-	const struct field *row;
-	struct leaf *blob; /* that it is inside of, or that follows it, or null; one of its users */
-	unsigned users;
-	pthread_mutex_t writing; /* held over a write and its save; then the blob's */
-	bool truncated;        /* text: the next write starts from nothing */
-	/* Bytes that O_TRUNC emptied and nobody wrote since, under WRITING: */
-	const struct file *emptier; /* whose O_TRUNC that was, the last one's; or null */
-	bool closed;                /* a descriptor of EMPTIER is */
-	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
-	struct file *writers; /* those that wrote in the draft, under WRITING */
-};
-
-/* What a leaf and the blob that follows it were. */
-struct before {
-	struct buffer leaf;
-	struct buffer blob;
-};
-
-struct file {
-	struct files *files;
-	struct file *newer, *older; /* of all that are open, under the lock */
-	struct leaf *leaf;
-	int flags;
-	bool truncated;     /* by open or ftruncate, and not written since; not in a BLOB */
-	bool truncate_told; /* by ftruncate: that alone is an edit where it can be */
-	bool wrote;         /* in the draft: one of its WRITERS */
-	struct file *next;  /* of those */
-	int lost;           /* why a draft that it wrote in could not be saved; not told yet */
-	bool fresh;         /* TEXT started from nothing */
-	struct buffer text; /* as this file wrote it, piece by piece */
-	struct before before; /* the first of these pieces */
-};
 
 void files_init(struct files *f, struct mount *m)
 {
@@ -57,16 +20,10 @@ static void leaf_free(struct leaf *leaf)
 	free(leaf);
 }
 
-static void before_free(struct before *before)
-{
-	buffer_free(&before->leaf);
-	buffer_free(&before->blob);
-}
-
 static void file_free(struct file *file)
 {
 	buffer_free(&file->text);
-	before_free(&file->before);
+	files_before_free(&file->before);
 	free(file);
 }
 
@@ -165,7 +122,7 @@ static void unlock_writing(struct leaf *leaf)
 	pthread_mutex_unlock(&leaf->writing);
 }
 
-static struct timespec now(void)
+struct timespec files_now(void)
 {
 	struct timespec t;
 
@@ -185,8 +142,7 @@ static int print_slice(struct mount *m, struct node node, size_t n, uint64_t off
 	return err;
 }
 
-/* All of it. */
-static int print(struct mount *m, struct node n, struct buffer *out)
+int files_print(struct mount *m, struct node n, struct buffer *out)
 {
 	return print_slice(m, n, SIZE_MAX, 0, out);
 }
@@ -217,8 +173,7 @@ static void tell_node(void *ctx, struct node n)
 	f->changed(f->changed_ctx, n);
 }
 
-/* All that is inside BLOB may be another now. */
-static void tell_inside(struct files *f, struct node blob)
+void files_tell_inside(struct files *f, struct node blob)
 {
 	if (f->changed)
 		container_inside(f->mount->container, blob, tell_node, f);
@@ -234,11 +189,7 @@ static unsigned holds(struct mount *m, struct node blob)
 	return what;
 }
 
-/*
- * The draft is no more.  If it could not be saved for the reason ERR, what each of
- * its writers wrote is lost, whoever's call it was that tried.  With WRITING held.
- */
-static void end_draft(struct files *f, struct leaf *leaf, int err)
+void files_end_draft(struct files *f, struct leaf *leaf, int err)
 {
 	while (leaf->writers) {
 		struct file *file = leaf->writers;
@@ -252,12 +203,11 @@ static void end_draft(struct files *f, struct leaf *leaf, int err)
 	container_draft_end(f->mount->container, leaf->node);
 	pthread_rwlock_unlock(&f->mount->lock);
 	if (err)
-		tell_inside(f, leaf->node);
+		files_tell_inside(f, leaf->node);
 }
 
-/* Give the leaf the value V, as a part of a change before which it was as BEFORE; null: as it is. */
-static int edit(struct files *f, struct leaf *leaf, const struct value *v, struct timespec when,
-		const struct before *before)
+int files_edit(struct files *f, struct leaf *leaf, const struct value *v, struct timespec when,
+	       const struct before *before)
 {
 	struct followed followed = { 0 };
 	struct mount *m = f->mount;
@@ -281,404 +231,18 @@ static int edit(struct files *f, struct leaf *leaf, const struct value *v, struc
 	if (err)
 		return err;
 	if (!leaf->blob)
-		tell_inside(f, leaf->node);
+		files_tell_inside(f, leaf->node);
 	if (!with_blob)
 		return 0;
 	/* What it had is in the blob now.  A follower may be another in all that it has. */
-	end_draft(f, leaf->blob, 0);
+	files_end_draft(f, leaf->blob, 0);
 	if (holds(m, leaf->blob->node) != held)
-		tell_inside(f, leaf->blob->node);
+		files_tell_inside(f, leaf->blob->node);
 	return 0;
 }
 
 /*
- * Text
- */
-
-static void set_truncated(struct files *f, struct leaf *leaf, bool truncated)
-{
-	pthread_mutex_lock(&f->lock);
-	leaf->truncated = truncated;
-	pthread_mutex_unlock(&f->lock);
-}
-
-static int edit_text(struct files *f, struct leaf *leaf, const struct buffer *text,
-		     const struct before *before)
-{
-	uint8_t scratch[TEXT_SCRATCH];
-	struct value v;
-	int err;
-
-	if (text->failed)
-		return -ENOMEM;
-	err = text_parse(leaf->row, text->size ? (char *)text->bytes : "", text->size, scratch, &v);
-	return err ? err : edit(f, leaf, &v, now(), before);
-}
-
-/* Whether what FILE wrote is still what the leaf is: then more pieces may follow. */
-static bool is_current(struct file *file)
-{
-	struct mount *m = file->files->mount;
-	struct leaf *leaf = file->leaf;
-	uint8_t scratch[TEXT_SCRATCH];
-	struct value wrote, v;
-	bool same;
-
-	if (text_parse(leaf->row, (char *)file->text.bytes, file->text.size, scratch, &wrote))
-		return false;
-	pthread_rwlock_rdlock(&m->lock);
-	same = !container_value(m->container, leaf->node, &v) && v.size == wrote.size &&
-	       (v.size == 0 || memcmp(v.bytes, wrote.bytes, v.size) == 0);
-	pthread_rwlock_unlock(&m->lock);
-	return same;
-}
-
-/* The text that a write of FILE changes, to OUT. */
-static int start_text(struct file *file, struct buffer *out)
-{
-	if (file->truncated || (file->leaf->truncated && !file->text.size))
-		return 0;
-	if (!file->text.size || !(file->fresh || is_current(file)))
-		return print(file->files->mount, file->leaf->node, out);
-	buffer_add(out, file->text.bytes, file->text.size);
-	return 0;
-}
-
-/* Append what the leaf of a value, not of text, shows. */
-static void copy_value(struct mount *m, struct node n, struct buffer *out)
-{
-	struct value v;
-
-	pthread_rwlock_rdlock(&m->lock);
-	if (!container_value(m->container, n, &v) && v.size)
-		buffer_add(out, v.bytes, v.size);
-	pthread_rwlock_unlock(&m->lock);
-}
-
-/*
- * Whether the follower is what a change from BEFORE to the leaf's present value makes of it: else
- * it was edited since.
- */
-static bool is_followed(struct file *file, const struct before *before)
-{
-	struct mount *m = file->files->mount;
-	struct leaf *leaf = file->leaf;
-	struct followed followed = { { before->leaf.bytes, before->leaf.size },
-				     { before->blob.bytes, before->blob.size } };
-	struct edits edits = { 0 };
-	struct value v;
-	bool same = false;
-
-	pthread_rwlock_rdlock(&m->lock);
-	if (!container_draft_bytes(m->container, leaf->blob->node) &&
-	    !container_value(m->container, leaf->node, &v) &&
-	    !edits_make(&edits, m->container, leaf->node, &v, now(), &followed))
-		same = !edits_are_change(&edits, m->container);
-	pthread_rwlock_unlock(&m->lock);
-	edits_free(&edits);
-	return same;
-}
-
-/*
- * What the leaf, which has a follower, was before the pieces that FILE writes, the next of
- * which goes on with TEXT or is the first: a move by each piece could be another than one by
- * all of them.
- */
-static int note_before(struct file *file, bool goes_on)
-{
-	struct mount *m = file->files->mount;
-	struct before *before = &file->before;
-
-	if (goes_on && before->blob.size && is_followed(file, before))
-		return 0;
-	before_free(before);
-	copy_value(m, file->leaf->node, &before->leaf);
-	copy_value(m, file->leaf->blob->node, &before->blob);
-	return before->leaf.failed || before->blob.failed ? -ENOMEM : 0;
-}
-
-static int write_text(struct file *file, const void *data, size_t n, uint64_t offset)
-{
-	struct leaf *leaf = file->leaf;
-	struct before *before = leaf->row->follow ? &file->before : NULL;
-	bool fresh = file->truncated || leaf->truncated || file->fresh;
-	bool goes_on = file->text.size && !file->truncated && (file->fresh || is_current(file));
-	struct buffer text = { 0 };
-	int err = start_text(file, &text);
-
-	if (file->flags & O_APPEND)
-		offset = text.size;
-	if (!err && before)
-		err = note_before(file, goes_on);
-	if (err) {
-		;
-	} else if (offset > text_max(leaf->row) || n > text_max(leaf->row) - offset) {
-		err = leaf->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
-	} else {
-		if (offset + n > text.size)
-			buffer_add(&text, NULL, offset + n - text.size);
-		if (text.bytes && !text.failed)
-			memcpy(text.bytes + offset, data, n);
-		err = edit_text(file->files, leaf, &text, before);
-	}
-	set_truncated(file->files, leaf, false);
-	if (err) {
-		buffer_free(&text);
-		return err;
-	}
-	buffer_free(&file->text);
-	file->text = text;
-	file->fresh = fresh;
-	file->truncated = file->truncate_told = false;
-	return 0;
-}
-
-/*
- * Truncating a text to nothing is the start of a write: numbers and words have
- * no empty value, and a string must not pass through one.
- */
-static int truncate_text(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
-{
-	const struct field *row = leaf->row;
-	struct buffer text = { 0 };
-	int err = 0;
-
-	if (size == 0 && file) {
-		file->truncated = file->truncate_told = true;
-		return 0;
-	}
-	if (size == 0) {
-		if (row->kind == STRING)
-			err = edit_text(f, leaf, &text, NULL);
-		set_truncated(f, leaf, !err);
-		return err;
-	}
-	if (size > text_max(row))
-		return row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
-	err = print(f->mount, leaf->node, &text);
-	if (size > text.size)
-		buffer_add(&text, NULL, size - text.size);
-	text.size = size;
-	if (!err)
-		err = edit_text(f, leaf, &text, NULL);
-	buffer_free(&text);
-	if (!err)
-		set_truncated(f, leaf, false);
-	return err;
-}
-
-static int flush_text(struct file *file)
-{
-	bool string = file->leaf->row->kind == STRING;
-	struct buffer nothing = { 0 };
-	int err = 0;
-
-	/* O_TRUNC without a write leaves a string what it is, for the next one too. */
-	if (!file->truncated || (string && !file->truncate_told))
-		return 0;
-	set_truncated(file->files, file->leaf, true);
-	if (string) {
-		err = edit_text(file->files, file->leaf, &nothing, NULL);
-		file->truncate_told = false;
-	}
-	return err;
-}
-
-/*
- * Bytes
- */
-
-/* The bytes of its draft, or null.  With WRITING held nobody else makes, changes or ends it. */
-static struct buffer *draft_of(struct files *f, const struct leaf *leaf)
-{
-	struct buffer *draft;
-
-	pthread_rwlock_rdlock(&f->mount->lock);
-	draft = container_draft_bytes(f->mount->container, leaf->node);
-	pthread_rwlock_unlock(&f->mount->lock);
-	return draft;
-}
-
-/*
- * Make the draft of LEAF, which is not inside a blob, SIZE bytes long, and put the N bytes at
- * DATA to OFFSET in it.  A new draft starts from nothing if EMPTY, else from what the leaf
- * shows; it shows only when this is done.  With WRITING held.
- */
-static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t size,
-			const void *data, size_t n, uint64_t offset)
-{
-	struct container *c = f->mount->container;
-	struct buffer made = { 0 }, *draft;
-	bool fresh;
-	int err = 0;
-
-	draft = draft_of(f, leaf);
-	fresh = empty || !draft;
-	if (fresh) {
-		draft = &made;
-		err = empty ? 0 : print(f->mount, leaf->node, &made);
-	}
-	pthread_rwlock_wrlock(&f->mount->lock);
-	if (!err && size > draft->size)
-		buffer_add(draft, NULL, size - draft->size);
-	if (draft->failed) {
-		/* The bytes are as they were, only no more can be added. */
-		draft->failed = false;
-		err = -ENOMEM;
-	}
-	if (!err) {
-		draft->size = size;
-		if (n)
-			memcpy(draft->bytes + offset, data, n);
-		if (fresh)
-			err = container_draft(c, leaf->node, &made, now());
-		else
-			container_draft_changed(c, leaf->node, now());
-	}
-	pthread_rwlock_unlock(&f->mount->lock);
-	buffer_free(&made);
-	if (err)
-		return err;
-	leaf->emptier = NULL;
-	tell_inside(f, leaf->node);
-	return 0;
-}
-
-/* The leaf whose draft gathers what is written to LEAF. */
-static struct leaf *drafting(struct leaf *leaf)
-{
-	return leaf->blob ? leaf->blob : leaf;
-}
-
-static void note_write(struct file *file)
-{
-	struct leaf *leaf = drafting(file->leaf);
-
-	if (file->wrote)
-		return;
-	file->wrote = true;
-	file->next = leaf->writers;
-	leaf->writers = file;
-}
-
-/* Make the draft the leaf's value; without it, if that fails, the old value shows again. */
-static int save_draft(struct files *f, struct leaf *leaf)
-{
-	struct buffer *draft = draft_of(f, leaf);
-	struct value v = { .bytes = draft->bytes, .size = draft->size };
-	int err = value_check(leaf->row, &v);
-	struct timespec when;
-	uint64_t size;
-
-	if (!err)
-		err = files_stat(f, leaf->node, &size, &when); /* since when it shows */
-	if (!err)
-		err = edit(f, leaf, &v, when, NULL);
-	end_draft(f, leaf, err);
-	return err;
-}
-
-static int shown_size(struct files *f, struct leaf *leaf, uint64_t *size)
-{
-	struct timespec when;
-
-	return files_stat(f, leaf->node, size, &when);
-}
-
-/* Bytes of a fixed size inside a blob: a part of the blob's draft. */
-static int change_part(struct files *f, struct leaf *leaf, const void *data, size_t n, uint64_t offset)
-{
-	uint64_t size, at;
-	int err = shown_size(f, leaf->blob, &size);
-
-	pthread_rwlock_rdlock(&f->mount->lock);
-	if (!err)
-		err = container_offset_inside(f->mount->container, leaf->node, &at);
-	pthread_rwlock_unlock(&f->mount->lock);
-	return err ? err : change_draft(f, leaf->blob, false, size, data, n, at + offset);
-}
-
-static int change_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
-{
-	struct files *f = file->files;
-	struct leaf *leaf = file->leaf;
-	const struct field *row = leaf->row;
-	bool empty = file->truncated || leaf->emptier;
-	uint64_t size = 0;
-	int err = empty ? 0 : shown_size(f, leaf, &size);
-
-	if (err)
-		return err;
-	if (file->flags & O_APPEND)
-		offset = size;
-	if (offset > row->size || n > row->size - offset)
-		return -EFBIG;
-	if (size < offset + n)
-		size = offset + n;
-	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
-	if (row->kind != BLOB && size != row->size)
-		return -EINVAL;
-	err = leaf->blob ? change_part(f, leaf, data, n, offset)
-			 : change_draft(f, leaf, empty, size, data, n, offset);
-	if (!err) {
-		file->truncated = false;
-		note_write(file);
-	}
-	return err;
-}
-
-static int write_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
-{
-	int err = change_bytes(file, data, n, offset);
-
-	file->leaf->refused = err != 0;
-	return err;
-}
-
-static int truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, uint64_t size)
-{
-	const struct field *row = leaf->row;
-	uint64_t now_shown;
-	int err = shown_size(f, leaf, &now_shown);
-
-	if (err || (size == now_shown && row->kind != BLOB))
-		return err;
-	if (row->kind == BYTES || (row->kind == OPTION && size > 0))
-		return -EINVAL;
-	if (size > row->size)
-		return -EFBIG;
-	err = change_draft(f, leaf, leaf->emptier != NULL, size, NULL, 0, 0);
-	if (file && !err)
-		note_write(file);
-	return err || file ? err : save_draft(f, leaf);
-}
-
-static int flush_bytes(struct file *file)
-{
-	int err;
-
-	/* Else another call has saved what FILE wrote, or failed to. */
-	if (file->wrote)
-		save_draft(file->files, drafting(file->leaf));
-	err = file->lost;
-	file->lost = 0;
-	return err;
-}
-
-/* Bytes that O_TRUNC emptied are empty, as nobody wrote any.  With WRITING held. */
-static int save_emptied(struct files *f, struct leaf *leaf)
-{
-	int err;
-
-	leaf->emptier = NULL;
-	if (leaf->refused)
-		return 0;
-	err = change_draft(f, leaf, true, 0, NULL, 0, 0);
-	return err ? err : save_draft(f, leaf);
-}
-
-/*
- * Both
+ * Calls
  */
 
 /*
@@ -770,9 +334,9 @@ int file_write(struct file *file, const void *data, size_t n, uint64_t offset)
 	if (err)
 		;
 	else if (text_is_text(file->leaf->row))
-		err = write_text(file, data, n, offset);
+		err = files_write_text(file, data, n, offset);
 	else
-		err = write_bytes(file, data, n, offset);
+		err = files_write_bytes(file, data, n, offset);
 	unlock_writing(file->leaf);
 	return err;
 }
@@ -788,7 +352,7 @@ int file_flush(struct file *file)
 	lock_writing(leaf);
 	leaf->closed |= leaf->emptier == file;
 	if (may_write(file))
-		err = text_is_text(leaf->row) ? flush_text(file) : flush_bytes(file);
+		err = text_is_text(leaf->row) ? files_flush_text(file) : files_flush_bytes(file);
 	unlock_writing(leaf);
 	return err;
 }
@@ -807,7 +371,7 @@ void file_close(struct file *file)
 		lock_writing(leaf);
 		/* Whoever truncates and closes after FILE may still write. */
 		if (leaf->emptier == file)
-			save_emptied(f, leaf);
+			files_save_emptied(f, leaf);
 		unlock_writing(leaf);
 	}
 	pthread_mutex_lock(&f->lock);
@@ -823,7 +387,7 @@ int files_finish(struct files *f)
 	int err = 0;
 
 	for (leaf = f->leaves; leaf; leaf = leaf->next)
-		if (leaf->emptier && leaf->closed && save_emptied(f, leaf))
+		if (leaf->emptier && leaf->closed && files_save_emptied(f, leaf))
 			err = -EIO;
 	return err;
 }
@@ -840,9 +404,9 @@ int files_truncate(struct files *f, struct node n, struct file *file, uint64_t s
 		return -ENOMEM;
 	lock_writing(leaf);
 	if (text_is_text(leaf->row))
-		err = truncate_text(f, leaf, file, size);
+		err = files_truncate_text(f, leaf, file, size);
 	else
-		err = truncate_bytes(f, leaf, file, size);
+		err = files_truncate_bytes(f, leaf, file, size);
 	unlock_writing(leaf);
 	leaf_put(f, leaf);
 	return err;
@@ -871,9 +435,9 @@ int files_stat(struct files *f, struct node n, uint64_t *size, struct timespec *
 /* What was begun before the edit that was now made is over: that one came later. */
 static void end_begun(struct files *f, struct leaf *leaf)
 {
-	set_truncated(f, leaf, false);
+	files_set_truncated(f, leaf, false);
 	if (!leaf->blob)
-		end_draft(f, leaf, 0);
+		files_end_draft(f, leaf, 0);
 	leaf->emptier = NULL;
 }
 
@@ -883,7 +447,7 @@ static int replace(struct files *f, struct leaf *leaf, const void *data, size_t 
 	struct value v;
 	int err = leaf_parse(leaf->row, data, size, scratch, &v);
 
-	return err ? err : edit(f, leaf, &v, now(), NULL);
+	return err ? err : files_edit(f, leaf, &v, files_now(), NULL);
 }
 
 int files_replace(struct files *f, struct node n, const void *data, size_t size)
