@@ -4,8 +4,9 @@
  * against a model of what docs/tree.md says ("Files", "Edits").
  *
  * An input is a byte that chooses whether edits are saved, the container with its size
- * before it (u16; where it is none, that in full.bin is taken) and then operations: a byte
- * that says which, and its operands.
+ * before it (u16; where it is none, that in full.bin is taken, and with a size that is too large
+ * that in states.bin, whose blobs are understood) and then operations: a byte that says which,
+ * and its operands.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,11 +23,15 @@ enum { LARGE = 249, SAVED = 250 };
 
 enum { LEAVES_MAX = 192, HANDLES_MAX = 4, OPERATIONS_MAX = 32 };
 
+/* One in so many of the numbers in blobs is operated on. */
+enum { INSIDE_STEP = 8 };
+
 /* A leaf, and what it is known to be. */
 struct leaf {
 	struct node node;
 	struct world *world;
 	const struct field *row;
+	struct leaf *blob; /* that it is inside of, or null */
 	bool read_only;
 	bool text;
 	size_t old_size; /* in the container as it was read */
@@ -66,6 +71,7 @@ struct world {
 	struct buffer original; /* its bytes */
 	struct leaf leaves[LEAVES_MAX];
 	size_t leaf_count;
+	size_t inside_count; /* leaves in blobs, operated on or not */
 	struct view views[LEAVES_MAX];
 	size_t view_count;
 	struct handle handles[HANDLES_MAX];
@@ -88,12 +94,51 @@ static void copy(struct buffer *to, const void *p, size_t n)
  * The model
  */
 
-/* What the leaf's file shows. */
-static void show(const struct leaf *l, struct buffer *out)
+static void show(struct leaf *l, struct buffer *out);
+
+/* What is inside a blob is there as long as the blob says so. */
+static bool is_there(const struct leaf *l)
+{
+	return !l->blob || !container_check(l->world->container, l->node);
+}
+
+/* The bytes that the blob of L shows, in OUT, and where L is in them. */
+static size_t show_around(const struct leaf *l, struct buffer *out)
+{
+	uint64_t at = 0;
+
+	show(l->blob, out);
+	demand(!container_offset_inside(l->world->container, l->node, &at) && at <= out->size &&
+	       l->row->size <= out->size - at, "it is not in its blob");
+	return (size_t)at;
+}
+
+/* Have the value of a leaf inside a blob be what the blob shows: false if it is not there. */
+static bool load(struct leaf *l)
+{
+	struct buffer around = { 0 };
+	size_t at;
+
+	if (!l->blob)
+		return true;
+	l->value.size = 0;
+	if (!is_there(l))
+		return false;
+	at = show_around(l, &around);
+	copy(&l->value, around.bytes + at, l->row->size);
+	buffer_free(&around);
+	return true;
+}
+
+/* What the leaf's file shows; nothing if it is not there. */
+static void show(struct leaf *l, struct buffer *out)
 {
 	char number[24];
 	uint64_t v;
 
+	out->size = 0;
+	if (!load(l))
+		return;
 	if (l->drafting)
 		copy(out, l->draft.bytes, l->draft.size);
 	else
@@ -119,7 +164,7 @@ static void show(const struct leaf *l, struct buffer *out)
 	buffer_add(out, "\n", 1);
 }
 
-static size_t shown_size(const struct leaf *l)
+static size_t shown_size(struct leaf *l)
 {
 	struct buffer shown = { 0 };
 	size_t size;
@@ -130,10 +175,35 @@ static size_t shown_size(const struct leaf *l)
 	return size;
 }
 
+static void model_end_draft(struct leaf *l, int err);
+static int set_value(struct leaf *l, const void *p, size_t n);
+
+/* The same for a leaf inside a blob: the blob is what it shows, with that in it. */
+static int set_inside(struct leaf *l, const void *p)
+{
+	struct buffer around = { 0 };
+	size_t at;
+	int err;
+
+	if (!is_there(l))
+		return -ESTALE;
+	at = show_around(l, &around);
+	memcpy(around.bytes + at, p, l->row->size);
+	err = set_value(l->blob, around.bytes, around.size);
+	buffer_free(&around);
+	if (!err)
+		model_end_draft(l->blob, 0);
+	return err;
+}
+
 /* Give the leaf the N bytes at P as its value. */
 static int set_value(struct leaf *l, const void *p, size_t n)
 {
-	bool change = n != l->value.size || (n && memcmp(p, l->value.bytes, n) != 0);
+	bool change;
+
+	if (l->blob)
+		return set_inside(l, p);
+	change = n != l->value.size || (n && memcmp(p, l->value.bytes, n) != 0);
 
 	if (change && l->world->disturbed && l->world->mount.policy == SAVE_AT_ONCE)
 		return -ESTALE;
@@ -181,7 +251,7 @@ static void overlay(struct buffer *text, const void *data, size_t n, size_t offs
 /* Whether the leaf's value is that which H wrote. */
 static bool is_current(const struct handle *h)
 {
-	return h->value.size == h->leaf->value.size &&
+	return load(h->leaf) && h->value.size == h->leaf->value.size &&
 	       (h->value.size == 0 || memcmp(h->value.bytes, h->leaf->value.bytes, h->value.size) == 0);
 }
 
@@ -221,7 +291,7 @@ static int model_write_text(struct handle *h, const void *data, size_t n, uint64
 static int model_write_bytes(struct handle *h, const void *data, size_t n, uint64_t offset)
 {
 	struct leaf *l = h->leaf;
-	struct buffer bytes = { 0 };
+	struct buffer bytes = { 0 }, around = { 0 };
 
 	if (!h->truncated && !l->emptied)
 		show(l, &bytes);
@@ -235,6 +305,15 @@ static int model_write_bytes(struct handle *h, const void *data, size_t n, uint6
 	if (l->row->kind != BLOB && bytes.size != l->row->size) {
 		buffer_free(&bytes);
 		return -EINVAL;
+	}
+	if (l->blob) {
+		/* It is gathered in the blob's draft. */
+		size_t at = show_around(l, &around);
+
+		memcpy(around.bytes + at, bytes.bytes, bytes.size);
+		buffer_free(&bytes);
+		bytes = around;
+		l = l->blob;
 	}
 	buffer_free(&l->draft);
 	l->draft = bytes;
@@ -254,7 +333,7 @@ static void model_end_draft(struct leaf *l, int err)
 	for (i = 0; i < HANDLES_MAX; i++) {
 		struct handle *h = &l->world->handles[i];
 
-		if (h->leaf != l || !h->wrote)
+		if (!h->leaf || (h->leaf != l && h->leaf->blob != l) || !h->wrote)
 			continue;
 		h->wrote = false;
 		h->lost = err ? err : h->lost;
@@ -279,7 +358,7 @@ static int model_flush(struct handle *h)
 		return 0;
 	if (!l->text) {
 		if (h->wrote)
-			model_save_draft(l);
+			model_save_draft(l->blob ? l->blob : l);
 		err = h->lost;
 		h->lost = 0;
 	} else if (h->truncated && l->row->kind != STRING) {
@@ -311,6 +390,8 @@ static int model_truncate(struct leaf *l, struct handle *h, uint64_t size)
 	}
 	if (l->text && size > most_text(l))
 		return l->row->kind == STRING ? -ENAMETOOLONG : -EINVAL;
+	if (!is_there(l))
+		return -ESTALE;
 	if (!l->text && l->row->kind != BLOB && size == shown_size(l))
 		return 0;
 	if (!l->text && (l->row->kind == BYTES || (l->row->kind == OPTION && size > 0)))
@@ -356,7 +437,8 @@ static void model_close(struct handle *h)
 static void model_end_begun(struct leaf *l)
 {
 	l->truncated = l->emptied = false;
-	model_end_draft(l, 0);
+	if (!l->blob)
+		model_end_draft(l, 0);
 }
 
 /* The bytes of the leaf in the container. */
@@ -376,7 +458,7 @@ static void model_encode(const struct world *w, struct buffer *out)
 	for (i = 0; i < w->leaf_count; i++) {
 		const struct leaf *l = &w->leaves[i];
 
-		if (!l->edits)
+		if (!l->edits || l->blob)
 			continue;
 		buffer_add(out, w->original.bytes + at, l->node.offset - at);
 		if (l->row->kind == OPTION)
@@ -400,16 +482,16 @@ static void check_shown(const struct handle *h)
 
 	show(h->leaf, &expected);
 	got.size = 0;
-	demand(!file_read(h->file, SIZE_MAX, 0, &got), "not read");
+	demand(file_read(h->file, SIZE_MAX, 0, &got) == (is_there(h->leaf) ? 0 : -ESTALE), "not read");
 	demand_bytes("read", &got, expected.bytes, expected.size);
 }
 
-static void check_stat(struct world *w, const struct leaf *l)
+static void check_stat(struct world *w, struct leaf *l)
 {
 	struct timespec when;
 	uint64_t size = 0;
 
-	demand(!files_stat(&w->files, l->node, &size, &when), "no attributes");
+	demand(files_stat(&w->files, l->node, &size, &when) == (is_there(l) ? 0 : -ESTALE), "no attributes");
 	demand(size == shown_size(l), "stat: %llu bytes, not %zu", (unsigned long long)size,
 	       shown_size(l));
 }
@@ -429,6 +511,8 @@ static void check_views(struct world *w)
 			const struct leaf *l = &w->leaves[k];
 			size_t now = wire_size(l);
 
+			if (l->blob)
+				continue;
 			if (l->node.offset < v->node.offset)
 				at += now - l->old_size;
 			else if (l->node.offset < v->node.offset + v->old_size)
@@ -544,6 +628,8 @@ static void do_open(struct world *w, struct input *in)
 	flags |= (bits & 4 ? O_TRUNC : 0) | (bits & 8 ? O_APPEND : 0);
 	if ((bits & 3 || flags & O_TRUNC) && l->read_only)
 		expected = -EACCES;
+	else if (!is_there(l))
+		expected = -ESTALE;
 	err = file_open(&w->files, l->node, flags, &h->file);
 	demand(err == expected, "open gave %d, not %d", err, expected);
 	if (err) {
@@ -575,12 +661,14 @@ static void do_write(struct world *w, struct input *in)
 	n = n >= 128 && (h->leaf->row->kind == BYTES || h->leaf->row->kind == OPTION) ? h->leaf->row->size : n % 64;
 	data = input_bytes(in, n, &n);
 	note(h->flags & O_APPEND ? APPEND : offset > 0 ? WRITE_LATER : WRITE, h, h->leaf);
-	err = file_write(h->file, data, n, offset);
-	if (n > 0) {
+	if (n > 0 && !is_there(h->leaf)) {
+		expected = -ESTALE;
+	} else if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
 		h->leaf->refused = expected != 0;
 	}
+	err = file_write(h->file, data, n, offset);
 	demand(err == expected, "write gave %d, not %d", err, expected);
 }
 
@@ -614,7 +702,7 @@ static void do_read(struct world *w, struct input *in)
 	n = (size_t)input_uint(in, 1);
 	show(h->leaf, &expected);
 	offset = offset < expected.size || offset > UINT32_MAX ? offset : expected.size;
-	demand(!file_read(h->file, n, offset, &got), "not read");
+	demand(file_read(h->file, n, offset, &got) == (is_there(h->leaf) ? 0 : -ESTALE), "not read");
 	if (offset >= expected.size)
 		n = offset = 0;
 	else if (n > expected.size - offset)
@@ -651,7 +739,7 @@ static void do_replace(struct world *w, struct input *in)
 	struct leaf *l = choose_leaf(w, in);
 	size_t n = (size_t)input_uint(in, 1) % 64;
 	const void *data = input_bytes(in, n, &n);
-	int err = files_replace(&w->files, l->node, data, n), expected = 0;
+	int err, expected = 0;
 
 	note(REPLACE, NULL, l);
 	if (l->read_only)
@@ -666,6 +754,7 @@ static void do_replace(struct world *w, struct input *in)
 		expected = set_value(l, data, n);
 	if (!expected)
 		model_end_begun(l);
+	err = files_replace(&w->files, l->node, data, n);
 	demand(err == expected, "replace gave %d, not %d", err, expected);
 }
 
@@ -747,13 +836,21 @@ static void add_leaf(struct world *w, struct node n)
 	struct value v;
 	struct node blob;
 
-	if (w->leaf_count == LEAVES_MAX || container_is_inside(w->container, n, &blob))
+	if (w->leaf_count == LEAVES_MAX)
+		return;
+	/* Of those in blobs what has one place, and can be given. */
+	if (container_is_inside(w->container, n, &blob) &&
+	    (container_is_counted(w->container, n) || row->kind == STRING || row->size > 64 ||
+	     (row->kind == UINT && (row->size > 8 || w->inside_count++ % INSIDE_STEP))))
+		return;
+	/* What moves a share's paths is not modelled. */
+	if (container_follower(w->container, n, &blob) && container_holds(w->container, blob))
 		return;
 	demand(!container_value(w->container, n, &v), "a leaf that is listed is not there");
 	*l = (struct leaf){ .node = n, .world = w, .row = row, .read_only = row->access == RO };
 	l->text = l->row->kind == UINT || l->row->kind == STRING;
 	copy(&l->value, v.bytes, v.size);
-	l->old_size = wire_size(l);
+	l->old_size = container_is_inside(w->container, n, &blob) ? 0 : wire_size(l);
 	w->leaf_count++;
 }
 
@@ -777,12 +874,30 @@ static int by_offset(const void *a, const void *b)
 {
 	const struct leaf *x = a, *y = b;
 
+	if (!x->old_size != !y->old_size)
+		return x->old_size ? -1 : 1;
 	return (x->node.offset > y->node.offset) - (x->node.offset < y->node.offset);
 }
 
 static void report(const char *text)
 {
 	demand(text[0] && !strchr(text, '\n'), "not a line is reported");
+}
+
+/* Once all are there: those inside blobs have their blobs, and come last. */
+static void find_blobs(struct world *w)
+{
+	size_t i, k;
+	struct node blob;
+
+	qsort(w->leaves, w->leaf_count, sizeof(w->leaves[0]), by_offset);
+	for (i = 0; i < w->leaf_count; i++) {
+		if (!container_is_inside(w->container, w->leaves[i].node, &blob))
+			continue;
+		for (k = 0; w->leaves[k].node.offset != blob.offset; k++)
+			demand(k + 1 < w->leaf_count, "a blob that is not listed");
+		w->leaves[i].blob = &w->leaves[k];
+	}
 }
 
 /* The mount of the snapshot in a file, which has the container alone. */
@@ -804,21 +919,31 @@ static void save_to_file(struct world *w, enum save_policy policy)
 	copy(&w->saved, w->original.bytes, w->original.size);
 }
 
-static void set_up(struct world *w, struct input *in)
+/* Read the file NAME of this folder into OUT, once. */
+static void read_once(const char *name, struct buffer *out)
 {
 	const char *top = getenv("srcdir");
-	static struct buffer full;
 	char path[4200];
+
+	snprintf(path, sizeof(path), "%s/tests/fuzz/%s", top ? top : ".", name);
+	if (!out->size)
+		fuzz_read_file(path, out);
+}
+
+static void set_up(struct world *w, struct input *in)
+{
+	static struct buffer full, states;
 	unsigned how = (unsigned)input_uint(in, 1);
-	size_t n = (size_t)input_uint(in, 2) % 4096;
-	const uint8_t *bytes = input_bytes(in, n, &n);
+	size_t n = (size_t)input_uint(in, 2);
+	bool understood = n >= 1 << 15;
+	const uint8_t *bytes = input_bytes(in, understood ? 0 : n % 4096, &n);
+	const struct buffer *there = understood ? &states : &full;
 	struct error e;
 
-	snprintf(path, sizeof(path), "%s/tests/fuzz/full.bin", top ? top : ".");
-	if (!full.size)
-		fuzz_read_file(path, &full);
-	if (fuzz_decode(&format_bare, bytes, n, 0, &w->container, &e))
-		demand(!fuzz_decode(&format_bare, full.bytes, full.size, 0, &w->container, &e), "%s", e.text);
+	read_once("full.bin", &full);
+	read_once("states.bin", &states);
+	if (understood || fuzz_decode(&format_bare, bytes, n, 0, &w->container, &e))
+		demand(!fuzz_decode(&format_bare, there->bytes, there->size, 0, &w->container, &e), "%s", e.text);
 	container_encode(w->container, NULL, &w->original);
 	w->large = how == LARGE;
 	if (how >= SAVED) {
@@ -832,7 +957,7 @@ static void set_up(struct world *w, struct input *in)
 	w->mount.report = report;
 	files_init(&w->files, &w->mount);
 	container_children(w->container, container_root(), 0, add_child, w);
-	qsort(w->leaves, w->leaf_count, sizeof(w->leaves[0]), by_offset);
+	find_blobs(w);
 }
 
 static void tear_down(struct world *w)
