@@ -132,8 +132,10 @@ static void check_image(struct check *k, uint64_t index, bool is_volume, struct 
 			     "%s: %s", real, strerror(err ? -err : errno));
 		return;
 	}
-	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-		finding_tell(k->to, LEVEL_ERROR, path, "an image", "%s: is no regular file", real);
+	if (!S_ISREG(st.st_mode)) {
+		finding_tell(k->to, LEVEL_ERROR, path, "an image in a regular file", "%s: is %s", real,
+			     S_ISBLK(st.st_mode) ? "a block device, whose size the monitor takes for 0"
+						 : "no regular file");
 		return;
 	}
 	if (access(real, R_OK | W_OK) < 0)
@@ -142,7 +144,12 @@ static void check_image(struct check *k, uint64_t index, bool is_volume, struct 
 	if (is_taken(list, &st, index, &other))
 		finding_tell(k->to, LEVEL_ERROR, path, "a file for each device",
 			     "%s: is the file of devices/%" PRIu64 " as well", real, other);
-	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size < size)
+	if (!size && !st.st_size)
+		finding_tell(k->to, LEVEL_ERROR, path, "an image with something in it", "%s: is empty", real);
+	else if (!is_volume && (uint64_t)st.st_size < size && size > INT64_MAX)
+		finding_tell(k->to, LEVEL_ERROR, size_path, "a size that a file can have", "%" PRIu64 " is none",
+			     size);
+	else if ((uint64_t)st.st_size < size)
 		finding_tell(k->to, is_volume ? LEVEL_ERROR : LEVEL_WARNING, size_path,
 			     is_volume ? "an image as large at least" : "an image as large: it will be grown",
 			     "%" PRIu64 ", and %s has %" PRIu64 " bytes", size, real, (uint64_t)st.st_size);

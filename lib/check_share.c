@@ -424,6 +424,25 @@ static void check_beside(const struct share *share, const struct sidecars *all, 
 		share->k->err = -ENOMEM;
 }
 
+/* The longest tag of a device, in bytes; its windows start and end with such pages. */
+enum { TAG_MAX = 35, WINDOW_PAGE = 16384 };
+
+/* What the monitor does not make a device of. */
+static void check_device(const struct share *s)
+{
+	static const char *const names[] = { "dax_gpa", "dax_window_len" };
+	char path[CHECK_PATH];
+	struct value tag;
+	unsigned i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (number(s, names[i]) % WINDOW_PAGE)
+			finding_tell(s->k->to, LEVEL_ERROR, in(s->at, path, names[i]), "a multiple of 16384",
+				     "0x%" PRIx64 " is none", number(s, names[i]));
+	if (check_value(s->k, in(s->at, path, "tag"), &tag) && tag.size > TAG_MAX)
+		finding_tell(s->k->to, LEVEL_ERROR, path, "at most 35 bytes", "has %zu bytes", tag.size);
+}
+
 /* The share of the device INDEX, which is number N of the shares; ALL may be null. */
 static void check_share(struct check *k, uint64_t index, const struct sidecars *all, uint64_t n,
 			struct buffer *windows)
@@ -437,6 +456,7 @@ static void check_share(struct check *k, uint64_t index, const struct sidecars *
 	check_path(share.at, "devices/%" PRIu64 "/backing", index);
 	in(share.at, s.at, "backend_state");
 	in(share.at, dax.at, "dax_state");
+	check_device(&share);
 	there = check_folder(&share, folder);
 	check_states(&share, &s, &dax, there ? folder : NULL);
 	if (all)

@@ -33,6 +33,11 @@ TAKEN = re.compile(r"devices/(0/backing/path: |\d+/backing/path: .* as well$|\d+
                    r": .*, inside the container, ")
 
 
+# What the device says has to be what its state says.
+PAIRS = {"devices/%d/backing/dax_" % k + a: "devices/%d/backing/dax_state/" % k + b
+         for k in range(8) for a, b in (("gpa", "base_gpa"), ("window_len", "window_len"))}
+
+
 def run(*command):
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                           check=False, timeout=120)
@@ -104,8 +109,10 @@ def set_value(machine, rng, snap):
                                "share", "volume.img", "", machine.folder + "/./share/", old.decode()[:-2],
                                machine.folder + "/link"])
         else:
-            text = rng.choice(["blk", "volume", "virtiofs", "vsock", "none", "x"])
+            text = rng.choice(["blk", "volume", "virtiofs", "vsock", "none", "x", "x" * 35, "x" * 36])
         if not run(SMSNAP, "set", snap, "%s=%s" % (path, text)).returncode:
+            if path in PAIRS and rng.randrange(2):
+                run(SMSNAP, "set", snap, "%s=%s" % (PAIRS[path], text))
             return "%s=%s" % (path, text if text[:1] != "@" else "some bytes")
     return "nothing"  # it is damaged already
 

@@ -6,6 +6,7 @@ one alone. What is damaged is damaged by smsnap set, by hand in the file, or on 
 import json
 import os
 import shutil
+import stat
 import struct
 import subprocess
 import sys
@@ -133,6 +134,11 @@ def damages():
         ("a disk without a path", sets(d0 + "backing/path="), ["error " + d0 + "backing/path"]),
         ("a disk that is too small", sets(d0 + "backing/size=1M"), ["warning " + d0 + "backing/size"]),
         ("a volume that is too small", files(lambda f: os.truncate(f + "volume", 100)), ["error " + d2 + "backing/size"]),
+        ("a disk that is empty", lambda h: (os.truncate(h.path("/srv/vm/disk"), 0), h.set(d0 + "backing/size=0")),
+         ["error " + d0 + "backing/path"]),
+        ("a volume that is empty", lambda h: (os.truncate(h.path("/srv/vm/volume"), 0), h.set(d2 + "backing/size=0")),
+         ["error " + d2 + "backing/path"]),
+        ("a disk larger than a file can be", sets(d0 + "backing/size=%d" % (1 << 63)), ["error " + d0 + "backing/size"]),
         ("no volume", files(lambda f: os.unlink(f + "volume")), ["error " + d2 + "backing/path"]),
         ("two disks on one file", sets(d2 + "backing/path=disk"), ["error " + d2 + "backing/path"]),
         ("two disks on one file by a link", files(lambda f: (os.unlink(f + "volume"), os.link(f + "disk", f + "volume"))),
@@ -152,6 +158,12 @@ def damages():
         ("another window", sets(d3 + "backing/dax_gpa=0x20000000000"), ["error " + d3 + "backing/dax_state/base_gpa"]),
         ("a window over RAM", lambda h: h.set(d3 + "backing/dax_gpa=0x100000", d3 + "backing/dax_state/base_gpa=0x100000"),
          ["error " + d3 + "backing/dax_gpa"]),
+        ("a window of half a page", lambda h: h.set(d3 + "backing/dax_window_len=0x102000", d3 + "backing/dax_state/window_len=0x102000"),
+         ["error " + d3 + "backing/dax_window_len"]),
+        ("a window at half a page", lambda h: h.set(d3 + "backing/dax_gpa=0x10000002000", d3 + "backing/dax_state/base_gpa=0x10000002000"),
+         ["error " + d3 + "backing/dax_gpa"]),
+        ("the longest tag", sets(d3 + "backing/tag=" + "x" * 35), []),
+        ("a longer tag", sets(d3 + "backing/tag=" + "\u00e9" * 18), ["error " + d3 + "backing/tag"]),
         ("slots that overlap", backing(3, dax_state=dax((0, 8192, 2), (4096, 4096, 2))),
          ["error " + d3 + "backing/dax_state/slots/1/moffset"]),
         ("a slot that starts inside of a page", backing(3, dax_state=dax((100, 4096, 2))),
@@ -365,10 +377,27 @@ def check_waiting(work):
             os.unlink(path)
 
 
+def check_block_device(work):
+    """The monitor asks a block device for its size as it does a file."""
+    global checks
+    if os.geteuid():
+        return
+    host = Host(work)
+    node = host.path("/srv/vm/node")
+    os.mknod(node, stat.S_IFBLK | 0o600, os.makedev(7, 255))
+    for k in 0, 2:
+        host.write()
+        host.set("devices/%d/backing/path=/srv/vm/node" % k)
+        got = ["%(level)s %(path)s" % f for f in host.findings()]
+        require(got == ["error devices/%d/backing/path" % k], "a block device: %r" % got)
+        checks += 1
+
+
 def main():
     with WorkDir() as work:
         try:
             check_damages(work)
+            check_block_device(work)
             check_mended(work)
             check_text(work)
             check_diff(work)
