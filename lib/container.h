@@ -196,13 +196,19 @@ struct followed {
 };
 
 /*
- * As edits_add, for a value that a person gives the leaf N: the blob that follows it is edited
- * with it.  BEFORE is what both were before the change that V is a part of; null: what E has
+ * What V means as the value of the leaf N, if that has a follower (format.h, resolve_hook), appended
+ * to OUT: 0 or -ENOMEM.  Only what never changes of C is looked at, and no lock is to be held.
+ */
+int edits_resolve(const struct container *c, struct node n, const struct value *v, struct buffer *out);
+
+/*
+ * As edits_add, for a value that a person gives the leaf N, which means RESOLVED: the blob that
+ * follows it is edited with it.  BEFORE is what both were before the change that V is a part of; null: what E has
  * for them, else what they show.  An unchanged value leaves the blob what it was.  What the
  * follower answers, too.
  */
 int edits_make(struct edits *e, const struct container *c, struct node n, const struct value *v,
-	       struct timespec when, const struct followed *before);
+	       const struct value *resolved, struct timespec when, const struct followed *before);
 
 /* Whether E is about the leaf N itself, which is not inside a blob. */
 bool edits_have(const struct edits *e, struct node n);

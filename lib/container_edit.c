@@ -312,8 +312,15 @@ static int add_both(struct edits *e, const struct container *c, struct node leaf
 	return 0;
 }
 
+int edits_resolve(const struct container *c, struct node n, const struct value *v, struct buffer *out)
+{
+	const struct field *row = container_row(c, n);
+
+	return row->resolve ? row->resolve(v, out) : 0;
+}
+
 int edits_make(struct edits *e, const struct container *c, struct node n, const struct value *v,
-	       struct timespec when, const struct followed *before)
+	       const struct value *resolved, struct timespec when, const struct followed *before)
 {
 	struct followed present;
 	struct buffer out = { 0 };
@@ -329,7 +336,7 @@ int edits_make(struct edits *e, const struct container *c, struct node n, const 
 	}
 	moved = before->blob;
 	if (!same_value(v, &before->leaf)) {
-		err = container_row(c, n)->follow(c, blob, &before->blob, v, &out);
+		err = container_row(c, n)->follow(c, blob, &before->blob, resolved, &out);
 		moved = (struct value){ out.bytes, out.size };
 	}
 	if (!err)

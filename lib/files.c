@@ -213,15 +213,20 @@ int files_edit(struct files *f, struct leaf *leaf, const struct value *v, struct
 	struct mount *m = f->mount;
 	struct edits edits = { 0 };
 	unsigned held = leaf->blob ? holds(m, leaf->blob->node) : 0;
+	struct buffer resolved = { 0 };
+	struct value to;
 	bool with_blob;
-	int err;
+	int err = edits_resolve(m->container, leaf->node, v, &resolved);
 
 	if (before)
 		followed = (struct followed){ { before->leaf.bytes, before->leaf.size },
 					      { before->blob.bytes, before->blob.size } };
+	to = (struct value){ resolved.bytes, resolved.size };
 	pthread_rwlock_rdlock(&m->lock);
-	err = edits_make(&edits, m->container, leaf->node, v, when, before ? &followed : NULL);
+	if (!err)
+		err = edits_make(&edits, m->container, leaf->node, v, &to, when, before ? &followed : NULL);
 	pthread_rwlock_unlock(&m->lock);
+	buffer_free(&resolved);
 	if (err) {
 		edits_free(&edits); /* the room for it */
 		return err;
@@ -234,6 +239,7 @@ int files_edit(struct files *f, struct leaf *leaf, const struct value *v, struct
 		files_tell_inside(f, leaf->node);
 	if (!with_blob)
 		return 0;
+	leaf->blob->kept = true;
 	/* What it had is in the blob now.  A follower may be another in all that it has. */
 	files_end_draft(f, leaf->blob, 0);
 	if (holds(m, leaf->blob->node) != held)
@@ -260,7 +266,7 @@ static void truncate_at_open(struct file *file)
 	}
 	pthread_mutex_lock(&leaf->writing);
 	leaf->emptier = file;
-	leaf->closed = leaf->refused = false;
+	leaf->closed = leaf->kept = false;
 	pthread_mutex_unlock(&leaf->writing);
 }
 

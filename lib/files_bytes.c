@@ -55,11 +55,9 @@ static int change_draft(struct files *f, struct leaf *leaf, bool empty, uint64_t
 	}
 	pthread_rwlock_unlock(&f->mount->lock);
 	buffer_free(&made);
-	if (err)
-		return err;
-	leaf->emptier = NULL;
-	files_tell_inside(f, leaf->node);
-	return 0;
+	if (!err)
+		files_tell_inside(f, leaf->node);
+	return err;
 }
 
 /* The leaf whose draft gathers what is written to LEAF. */
@@ -103,17 +101,32 @@ static int shown_size(struct files *f, struct leaf *leaf, uint64_t *size)
 	return files_stat(f, leaf->node, size, &when);
 }
 
-/* Bytes of a fixed size inside a blob: a part of the blob's draft. */
-static int change_part(struct files *f, struct leaf *leaf, const void *data, size_t n, uint64_t offset)
+/*
+ * Bytes of a fixed size inside a blob, a part of the blob's draft: the N at DATA to OFFSET in them, and
+ * the others zeros if EMPTY.
+ */
+static int change_part(struct files *f, struct leaf *leaf, bool empty, const void *data, size_t n,
+		       uint64_t offset)
 {
+	struct buffer part = { 0 };
 	uint64_t size, at;
 	int err = shown_size(f, leaf->blob, &size);
 
+	buffer_add(&part, NULL, empty ? offset : 0);
+	buffer_add(&part, data, n);
+	buffer_add(&part, NULL, empty ? leaf->row->size - offset - n : 0);
 	pthread_rwlock_rdlock(&f->mount->lock);
 	if (!err)
 		err = container_offset_inside(f->mount->container, leaf->node, &at);
 	pthread_rwlock_unlock(&f->mount->lock);
-	return err ? err : change_draft(f, leaf->blob, false, size, data, n, at + offset);
+	if (!err && part.failed)
+		err = -ENOMEM;
+	if (!err)
+		err = change_draft(f, leaf->blob, false, size, part.bytes, part.size, at + (empty ? 0 : offset));
+	/* Who emptied the blob still starts from nothing, but it is not left empty. */
+	leaf->blob->kept |= !err;
+	buffer_free(&part);
+	return err;
 }
 
 static int change_bytes(struct file *file, const void *data, size_t n, uint64_t offset)
@@ -136,9 +149,10 @@ static int change_bytes(struct file *file, const void *data, size_t n, uint64_t 
 	/* A size that is fixed leaves no room for more pieces: refuse it here, not at close. */
 	if (row->kind != BLOB && size != row->size)
 		return -EINVAL;
-	err = leaf->blob ? change_part(f, leaf, data, n, offset)
+	err = leaf->blob ? change_part(f, leaf, empty, data, n, offset)
 			 : change_draft(f, leaf, empty, size, data, n, offset);
 	if (!err) {
+		leaf->emptier = NULL;
 		file->truncated = false;
 		note_write(file);
 	}
@@ -149,7 +163,7 @@ int files_write_bytes(struct file *file, const void *data, size_t n, uint64_t of
 {
 	int err = change_bytes(file, data, n, offset);
 
-	file->leaf->refused = err != 0;
+	file->leaf->kept = err != 0;
 	return err;
 }
 
@@ -166,6 +180,8 @@ int files_truncate_bytes(struct files *f, struct leaf *leaf, struct file *file, 
 	if (size > row->size)
 		return -EFBIG;
 	err = change_draft(f, leaf, leaf->emptier != NULL, size, NULL, 0, 0);
+	if (!err)
+		leaf->emptier = NULL;
 	if (file && !err)
 		note_write(file);
 	return err || file ? err : save_draft(f, leaf);
@@ -188,7 +204,7 @@ int files_save_emptied(struct files *f, struct leaf *leaf)
 	int err;
 
 	leaf->emptier = NULL;
-	if (leaf->refused)
+	if (leaf->kept)
 		return 0;
 	err = change_draft(f, leaf, true, 0, NULL, 0, 0);
 	return err ? err : save_draft(f, leaf);

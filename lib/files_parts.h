@@ -18,7 +18,8 @@ struct leaf {
 	/* Bytes that O_TRUNC emptied and nobody wrote since, under WRITING: */
 	const struct file *emptier; /* whose O_TRUNC that was, the last one's; or null */
 	bool closed;                /* a descriptor of EMPTIER is */
-	bool refused;               /* the last write was; then O_TRUNC alone empties nothing */
+	bool kept;                  /* O_TRUNC alone empties nothing: the last write was refused, or what
+	                               is inside was edited since */
 	struct file *writers; /* those that wrote in the draft, under WRITING */
 };
 

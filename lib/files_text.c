@@ -82,17 +82,25 @@ static bool is_followed(struct file *file, const struct before *before)
 	struct leaf *leaf = file->leaf;
 	struct followed followed = { { before->leaf.bytes, before->leaf.size },
 				     { before->blob.bytes, before->blob.size } };
+	struct buffer now = { 0 }, resolved = { 0 };
 	struct edits edits = { 0 };
-	struct value v;
+	struct value v, to;
 	bool same = false;
 
+	copy_value(m, leaf->node, &now);
+	v = (struct value){ now.bytes, now.size };
+	if (now.failed || edits_resolve(m->container, leaf->node, &v, &resolved))
+		goto out;
+	to = (struct value){ resolved.bytes, resolved.size };
 	pthread_rwlock_rdlock(&m->lock);
 	if (!container_draft_bytes(m->container, leaf->blob->node) &&
-	    !container_value(m->container, leaf->node, &v) &&
-	    !edits_make(&edits, m->container, leaf->node, &v, files_now(), &followed))
+	    !edits_make(&edits, m->container, leaf->node, &v, &to, files_now(), &followed))
 		same = !edits_are_change(&edits, m->container);
 	pthread_rwlock_unlock(&m->lock);
+out:
 	edits_free(&edits);
+	buffer_free(&resolved);
+	buffer_free(&now);
 	return same;
 }
 

@@ -66,7 +66,7 @@ static const struct field virtiofs[] = {
 	{ STRING, "tag",            FORMAT_STRING_MAX, .doc = "the share's name for the guest" },
 	{ STRING, "mount",          FORMAT_STRING_MAX, .doc = "where the guest mounts it" },
 	{ STRING, "host_path",      FORMAT_STRING_MAX, .doc = "the folder on the host that is shared",
-	  .follower = "backend_state", .follow = share_follow },
+	  .follower = "backend_state", .resolve = share_resolve, .follow = share_follow },
 	{ UINT,   "dax_gpa",        8, HEX,            .doc = "guest-physical address of the DAX window" },
 	{ UINT,   "dax_window_len", 8, SIZE,           .doc = "bytes" },
 	{ RECORD, "backend_state", .of = backend_state },

@@ -62,11 +62,17 @@ struct node;
 struct value;
 
 /*
- * What the blob BLOB, which has the value V, is to become where a leaf that it follows gets the
- * value LEAF, appended to OUT: 0 or a negative errno.
+ * What the value V of a leaf with a follower means on this host, appended to OUT: 0 or -ENOMEM.
+ * It asks the file system, which may take as long as that likes: no lock is held.
+ */
+typedef int resolve_hook(const struct value *v, struct buffer *out);
+
+/*
+ * What the blob BLOB, which has the value V, is to become where a leaf that it follows gets a
+ * value that means RESOLVED, appended to OUT: 0 or a negative errno.
  */
 typedef int follow_hook(const struct container *c, struct node blob, const struct value *v,
-			const struct value *leaf, struct buffer *out);
+			const struct value *resolved, struct buffer *out);
 
 struct field {
 	enum kind kind;
@@ -99,7 +105,8 @@ struct field {
 	const struct state_row *states;   /* BLOB: what it may hold, the first that fits to its
 	                                 last byte; ends with a null row; or null */
 	const char *follower; /* a leaf's: the RECORD after it whose blob is edited with it, ... */
-	follow_hook *follow;  /* ... and how */
+	resolve_hook *resolve; /* ... by what it means ... */
+	follow_hook *follow;   /* ... and how */
 	const char *doc;    /* leaves: what a person reads about it */
 };
 

@@ -49,8 +49,15 @@ int leaf_edit(const struct container *c, struct node n, const void *bytes, size_
 	      struct timespec when, struct edits *edits)
 {
 	uint8_t scratch[TEXT_SCRATCH];
-	struct value v;
+	struct buffer resolved = { 0 };
+	struct value v, to;
 	int err = leaf_parse(container_row(c, n), bytes, size, scratch, &v);
 
-	return err ? err : edits_make(edits, c, n, &v, when, NULL);
+	if (!err)
+		err = edits_resolve(c, n, &v, &resolved);
+	to = (struct value){ resolved.bytes, resolved.size };
+	if (!err)
+		err = edits_make(edits, c, n, &v, &to, when, NULL);
+	buffer_free(&resolved);
+	return err;
 }

@@ -19,6 +19,11 @@ struct job {
 	int err;
 };
 
+static bool is_top(const struct value *path)
+{
+	return path->size == 1 && path->bytes[0] == '/';
+}
+
 bool retarget_path(const void *ctx, const struct value *path, struct value *head, struct value *rest)
 {
 	const struct mappings *all = ctx;
@@ -36,6 +41,8 @@ bool retarget_path(const void *ctx, const struct value *path, struct value *head
 		return false;
 	*rest = (struct value){ path->bytes + best->old_size, path->size - best->old_size };
 	*head = (struct value){ (const uint8_t *)best->new, best->new_size };
+	if (!best->old_size && head->size && is_top(path))
+		rest->size = 0;
 	if (!head->size && !rest->size)
 		*head = (struct value){ (const uint8_t *)"/", 1 };
 	return true;
@@ -68,17 +75,24 @@ static void edit(struct job *job, struct node n, const struct buffer *bytes)
 /* The table of a share, which goes with its HOST_PATH; null: that stays. */
 static void move_table(struct job *job, struct node blob, const struct buffer *host_path)
 {
-	struct value to = { host_path ? host_path->bytes : NULL, host_path ? host_path->size : 0 };
-	struct share_moves moves = { host_path ? &to : NULL, retarget_path, job->mappings, 0 };
-	struct buffer moved = { 0 };
-	struct value v;
+	struct share_moves moves = { .map = retarget_path, .ctx = job->mappings };
+	struct buffer moved = { 0 }, resolved = { 0 };
+	struct value v, to, root;
 
-	job->err = container_value(job->c, blob, &v);
+	if (host_path) {
+		to = (struct value){ host_path->bytes, host_path->size };
+		job->err = share_resolve(&to, &resolved);
+		root = (struct value){ resolved.bytes, resolved.size };
+		moves.root = &root;
+	}
+	if (!job->err)
+		job->err = container_value(job->c, blob, &v);
 	if (!job->err)
 		job->err = share_move(job->c, blob, &v, &moves, &moved);
 	if (!job->err && (moved.size != v.size || (v.size && memcmp(moved.bytes, v.bytes, v.size) != 0)))
 		edit(job, blob, &moved);
 	job->matched += (int64_t)moves.mapped;
+	buffer_free(&resolved);
 	buffer_free(&moved);
 }
 

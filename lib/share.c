@@ -114,14 +114,15 @@ static void add_clean(struct buffer *out, const struct value *path)
 		buffer_add(out, ".", 1);
 }
 
-/* Append what PATH is without links and `..` where it exists, else as it says. */
-static void resolve(struct buffer *out, const struct value *path)
+int share_resolve(const struct value *v, struct buffer *out)
 {
 	char *copy, *real = NULL;
 
+	if (!v->size)
+		return 0;
 	/* A relative one is of another program's folder. */
-	if (path->bytes[0] == '/' && !memchr(path->bytes, 0, path->size)) {
-		copy = strndup((const char *)path->bytes, path->size);
+	if (v->bytes[0] == '/' && !memchr(v->bytes, 0, v->size)) {
+		copy = strndup((const char *)v->bytes, v->size);
 		real = copy ? realpath(copy, NULL) : NULL;
 		out->failed |= !copy || (!real && errno == ENOMEM);
 		free(copy);
@@ -129,26 +130,66 @@ static void resolve(struct buffer *out, const struct value *path)
 	if (real)
 		buffer_add(out, real, strlen(real));
 	else
-		add_clean(out, path);
+		add_clean(out, v);
 	free(real);
+	return out->failed ? -ENOMEM : 0;
 }
 
 /* The root of a table's paths, and where it goes. */
 struct root {
-	bool moves;
-	struct value from, to;
+	bool moves, mapped;
+	struct value from;
+	struct buffer to;
 };
+
+/* Append HEAD and then REST, which starts with a slash or is nothing. */
+static void add_path(struct buffer *out, const struct value *head, const struct value *rest)
+{
+	size_t n = is_top(head) && rest->size ? 0 : head->size;
+
+	buffer_add(out, n ? head->bytes : NULL, n);
+	buffer_add(out, rest->size ? rest->bytes : NULL, rest->size);
+}
+
+/* Where the root of INODES goes. */
+static void find_root_move(const struct inodes *inodes, struct share_moves *moves, struct root *root)
+{
+	struct buffer mapped = { 0 };
+	struct value head, rest, to;
+
+	if (!find_root(inodes, &root->from))
+		return;
+	if (moves->root && moves->root->size) {
+		buffer_add(&root->to, moves->root->bytes, moves->root->size);
+		root->moves = true;
+	} else if (!moves->root && moves->map && moves->map(moves->ctx, &root->from, &head, &rest)) {
+		add_path(&mapped, &head, &rest);
+		to = (struct value){ mapped.bytes, mapped.size };
+		root->to.failed |= mapped.failed;
+		if (!mapped.failed)
+			share_resolve(&to, &root->to);
+		root->moves = root->mapped = true;
+	}
+	buffer_free(&mapped);
+}
 
 static bool find_move(const struct root *root, struct share_moves *moves, const struct value *path,
 		      struct value *head, struct value *rest)
 {
-	*head = root->to;
-	if (root->moves && below(path, &root->from, rest))
+	struct value mapped_head, mapped_rest;
+	bool rooted = root->moves && below(path, &root->from, rest);
+	bool mapped = moves->map && moves->map(moves->ctx, path, &mapped_head, &mapped_rest);
+
+	*head = (struct value){ root->to.bytes, root->to.size };
+	/* The longer of what both were found by. */
+	if (mapped && (!rooted || path->size - mapped_rest.size > root->from.size)) {
+		*head = mapped_head;
+		*rest = mapped_rest;
+		moves->mapped++;
 		return true;
-	if (!moves->map || !moves->map(moves->ctx, path, head, rest))
-		return false;
-	moves->mapped++;
-	return true;
+	}
+	moves->mapped += rooted && root->mapped;
+	return rooted;
 }
 
 /* Append the inodes with their paths moved. */
@@ -158,18 +199,17 @@ static void move(struct buffer *out, const struct inodes *inodes, const struct r
 	const uint8_t *bytes = inodes->d->bytes;
 	uint64_t at = inodes->at, done = 0, path, i;
 	struct value head, rest;
-	size_t n;
+	size_t size;
 
 	for (i = 0; i < inodes->count; i++) {
 		struct value old = path_of(inodes, at);
 
 		if (find_move(root, moves, &old, &head, &rest)) {
 			path = decoded_member(inodes->d, inodes->path, at);
+			size = (is_top(&head) && rest.size ? 0 : head.size) + rest.size;
 			buffer_add(out, bytes + done, path - done);
-			n = is_top(&head) && rest.size ? 0 : head.size;
-			buffer_add_uint(out, 4, n + rest.size);
-			buffer_add(out, n ? head.bytes : NULL, n);
-			buffer_add(out, rest.size ? rest.bytes : NULL, rest.size);
+			buffer_add_uint(out, 4, size);
+			add_path(out, &head, &rest);
 			done = path + 4 + old.size;
 		}
 		at = decoded_end(inodes->d, inodes->element, at);
@@ -183,19 +223,14 @@ static void move(struct buffer *out, const struct inodes *inodes, const struct r
 /* The same for S, which is understood. */
 static void move_table(struct buffer *out, const struct state *s, struct share_moves *moves)
 {
-	const struct value *to = moves->host_path;
 	struct inodes inodes = find_inodes(s);
-	struct buffer resolved = { 0 };
 	struct root root = { 0 };
 
-	root.moves = to && to->size && find_root(&inodes, &root.from);
-	if (root.moves)
-		resolve(&resolved, to);
-	root.to = (struct value){ resolved.bytes, resolved.size };
-	out->failed |= resolved.failed;
+	find_root_move(&inodes, moves, &root);
+	out->failed |= root.to.failed;
 	if (!out->failed)
 		move(out, &inodes, &root, moves);
-	buffer_free(&resolved);
+	buffer_free(&root.to);
 }
 
 int share_move(const struct container *c, struct node blob, const struct value *v,
@@ -217,7 +252,7 @@ int share_move(const struct container *c, struct node blob, const struct value *
 }
 
 int share_follow(const struct container *c, struct node blob, const struct value *v,
-		 const struct value *host_path, struct buffer *out)
+		 const struct value *root, struct buffer *out)
 {
-	return share_move(c, blob, v, &(struct share_moves){ .host_path = host_path }, out);
+	return share_move(c, blob, v, &(struct share_moves){ .root = root }, out);
 }

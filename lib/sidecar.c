@@ -287,7 +287,9 @@ void sidecars_map(struct sidecars *s, share_map *map, const void *ctx)
 static int move_share(const struct sidecars *s, uint64_t number, const struct value *to,
 		      struct edits *edits, struct error *e)
 {
-	struct share_moves moves = { .host_path = to, .map = s->map, .ctx = s->map_ctx };
+	struct share_moves moves = { .map = s->map, .ctx = s->map_ctx };
+	struct buffer resolved = { 0 };
+	struct value root;
 	const struct one *one = &s->one[SIDECAR_POSIXFS];
 	const struct container *c = one->c;
 	char path[CONTAINER_PATH_MAX];
@@ -305,11 +307,16 @@ static int move_share(const struct sidecars *s, uint64_t number, const struct va
 		return 0; /* there are fewer than shares */
 	err = container_value(c, blob, &v);
 	if (!err)
+		err = to ? share_resolve(to, &resolved) : 0;
+	root = (struct value){ resolved.bytes, resolved.size };
+	moves.root = to ? &root : NULL;
+	if (!err)
 		err = share_move(c, blob, &v, &moves, &moved);
 	next = (struct value){ moved.bytes, moved.size };
 	clock_gettime(CLOCK_REALTIME, &when);
 	if (!err && (next.size != v.size || (v.size && memcmp(next.bytes, v.bytes, v.size) != 0)))
 		err = edits_add(edits, c, blob, &next, when);
+	buffer_free(&resolved);
 	buffer_free(&moved);
 	return err ? error_set(e, -err, SIDECAR_FOLDER "/%s: %s", path, strerror(-err)) : 0;
 }

@@ -99,15 +99,18 @@ static int move_in(const struct job *job, const char *path, struct snapshot *s, 
 	n = *matched = retarget(snapshot_container(s), &job->mappings, when, &edits, e);
 	if (snapshot_sidecars(s))
 		sidecars_map(snapshot_sidecars(s), retarget_path, &job->mappings);
-	if (n >= 0 && edits.count)
+	if (n >= 0)
 		n = edit_differences(s, &edits, show, shown, e);
+	/* A file beside it may have what there is to move. */
+	if (n > *matched)
+		*matched = n;
 	if (n >= 0 && !shown->list && fflush(shown->lines))
 		n = error_set(e, ENOMEM, "%s", strerror(ENOMEM));
 	if (n < 0) {
 		err = error_prefix(e, (int)-n, "%s", path);
-	} else if (!job->a->dry_run) {
+	} else if (!job->a->dry_run && n > 0) {
 		memory_must_suffice(false); /* a file is written */
-		err = edit_try_save(s, &edits, e);
+		err = snapshot_save(s, &edits, false, e);
 		memory_must_suffice(job->a->json);
 	}
 	edits_free(&edits);

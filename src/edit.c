@@ -7,17 +7,14 @@
 #include "command.h"
 #include "show.h"
 
-int edit_try_save(struct snapshot *s, struct edits *edits, struct error *e)
-{
-	/* With nothing changed nothing is written. */
-	return edits_are_change(edits, snapshot_container(s)) ? snapshot_save(s, edits, false, e) : 0;
-}
-
 int edit_save(struct snapshot *s, struct edits *edits)
 {
 	struct error e = { 0 };
 
-	return edit_try_save(s, edits, &e) ? complain(WRONG_INPUT, "%s", e.text) : 0;
+	/* With nothing changed nothing is written. */
+	if (edits_are_change(edits, snapshot_container(s)) && snapshot_save(s, edits, false, &e))
+		return complain(WRONG_INPUT, "%s", e.text);
+	return 0;
 }
 
 static void print_difference(void *ctx, const struct difference *d)

@@ -14,9 +14,6 @@
 /* Save EDITS, which may get more, in S: 0 or an exit status. */
 int edit_save(struct snapshot *s, struct edits *edits);
 
-/* The same: 0, or a negative errno and E starts with the file's name. */
-int edit_try_save(struct snapshot *s, struct edits *edits, struct error *e);
-
 /* Call FN for each leaf that EDITS would change in S: how many, or a negative errno. */
 int64_t edit_differences(struct snapshot *s, const struct edits *edits, head_difference *fn, void *ctx,
 			 struct error *e);

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A disk that hangs: edits wait for it, and nobody else does.
+"""A disk or a path that hangs: edits wait for it, and nobody else does.
 
 The file system under the snapshot is frozen (fsfreeze). More edits than the
 daemon has threads to begin with must wait then, while the rest of the mount can
-be listed and read; once it is thawed all of them succeed, and are saved.
+be listed and read; once it is thawed all of them succeed, and are saved.  A host_path is looked up where it is, which may hang too.
 """
 
 import concurrent.futures
 import errno
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -31,6 +33,10 @@ def make(path):
     model["listeners"] = [dict(cid=i, peer_port=0, vm_port=0, family=1, socktype=1, inet_port=None)
                           for i in range(EDITS)]
     model["mem_size"] = 1 << 20
+    # Its root moves with host_path.
+    inode = reader.num(1, 8) + b"\0" + reader.blob(b"/srv/share")
+    model["devices"][3]["backing"]["backend_state"] = (b"PFSS" + reader.num(1, 4) + reader.num(2, 8) + reader.num(1, 8) + inode +
+                                                       reader.num(0, 8))
     reader.write_file(path, model, reader.new_layout(model, ram_offset=reader.RAM_STEP), b"m" * (1 << 20))
 
 
@@ -108,11 +114,42 @@ def run(kind, root):
     print("ok: %s: %d edits waited, %d files were read" % (kind, EDITS, files))
 
 
+def hung_path():
+    """A host_path below a mount that does not answer keeps nobody else waiting."""
+    with tempfile.TemporaryDirectory() as folder:
+        snaps = [os.path.join(folder, name) for name in ("snap", "other")]
+        for snap in snaps:
+            make(snap)
+        with Mount(snaps[0]) as m, Mount(snaps[1]) as other:
+            path = other.path("not/there")
+            os.kill(other.process.pid, signal.SIGSTOP)
+            try:
+                edit = subprocess.Popen(["sh", "-c", 'echo "$1" >devices/3/backing/host_path', "-", path], cwd=m.root)
+                wait_for("a write of host_path", lambda: is_writing(edit.pid))
+                for command in ("echo 9 >num_cpus", "cat mem_size vcpu/*/raw devices/3/backing/host_path >/dev/null",
+                                "ls -lR >/dev/null", "echo 7 >devices/0/mmio/status"):
+                    try:
+                        subprocess.run(["sh", "-c", command], cwd=m.root, check=True, timeout=DEADLINE)
+                    except subprocess.TimeoutExpired:
+                        sys.exit("FAIL: %s waits for another's host_path" % command)
+                if edit.poll() is not None:
+                    sys.exit("FAIL: host_path was not looked up")
+            finally:
+                os.kill(other.process.pid, signal.SIGCONT)
+            if edit.wait(60):
+                sys.exit("FAIL: host_path was not written")
+        saved = reader.Snapshot(snaps[0]).model
+        if (saved["num_cpus"], saved["devices"][3]["backing"]["host_path"]) != (9, path):
+            sys.exit("FAIL: not all was saved")
+    print("ok: a path that hangs")
+
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def main():
     require_fuse()
+    hung_path()
     for kind in ("ext4", "xfs"):
         try:
             with filesystems.mounted(kind) as root:

@@ -175,6 +175,28 @@ def with_drafts(work):
         check_saved("a draft's close", snapshot, "/three", state)
 
 
+def emptied(work):
+    """What is written inside of an emptied raw that nobody has written to yet is kept; a write to raw is later, and all of it."""
+    snapshot = os.path.join(work, "snap")
+    state = copy(snapshot).model["devices"][0]["backing"]["backend_state"]
+    field, host = BACKING + "backend_state/next_nodeid", b"/srv/emptied"
+    with Mount(snapshot) as m:
+        for later in (b"", b"short"):
+            raw = os.open(m.path(RAW), os.O_WRONLY | os.O_TRUNC)
+            write_once(m.path(field), b"99\n")
+            state = state[:8] + (99).to_bytes(8, "little") + state[16:]
+            check_saved("a field of an emptied raw", snapshot, reader.Snapshot(snapshot).model["devices"][0]["backing"]["host_path"], state)
+            write_once(m.path(HOST), host + b"\n")
+            state = reader.move_share(state, host)
+            if later:
+                os.write(raw, later)
+            os.close(raw)
+            # It is saved when its file is closed, which the kernel tells later than close(2) returns.
+            same("raw, written %r" % later, later or state, read(m.path(RAW)))
+            host += b"/more"
+    check_saved("raw at last", snapshot, "/srv/emptied/more", b"short")
+
+
 def too_large(work):
     """A table that would outgrow a blob refuses the write, and nothing changes."""
     snapshot = os.path.join(work, "large")
@@ -211,6 +233,7 @@ def main():
         moves(work)
         stays(work)
         with_drafts(work)
+        emptied(work)
         too_large(work)
     print("ok: %d checks" % checks)
 

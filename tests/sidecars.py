@@ -497,6 +497,19 @@ def moves(work):
     same("host_path", "/srv/a/one", reader.Snapshot(made.path).model["devices"][3]["backing"]["host_path"])
 
 
+def moves_alone(work):
+    """Only the file beside the snapshot has what there is to move."""
+    made = Made(work, ("/link",), {"posixfs": posixfs([state(b"/srv/one", [b"/x"])])})
+    before = read(made.path)
+    for mappings in (["/srv=/new"], ["/new=/srv", "/link=/link"]):
+        out = run(0, "retarget", made.path, *mappings).stdout.decode()
+        root = mappings[0].split("=")[1] + "/one"
+        require('/0/path: "' in out and '-> "%s"\n' % root in out, out)
+        same("the state alone, " + root, posixfs([state(root.encode(), [b"/x"])]), read(made.path + POSIXFS))
+        same("the snapshot", before, read(made.path))
+    run(1, "retarget", made.path, "/new=/x")
+
+
 def moves_mounted(work):
     states = [state(b"/srv/one", [b"/x"]), state(b"/srv/two")]
     made = Made(work, ("/srv/one", "/srv/two"), {"posixfs": posixfs(states)})
@@ -864,7 +877,7 @@ def main():
     if os.geteuid() != 0:
         lacking("root, for files of others and devices")
     try:
-        for part in (shown, absent, read_only, changed_beneath, hostile, commands, check, moves, moves_mounted,
+        for part in (shown, absent, read_only, changed_beneath, hostile, commands, check, moves, moves_alone, moves_mounted,
                      moves_under_readers, all_or_nothing, memory, power):
             if len(sys.argv) > 1 and part.__name__ not in sys.argv[1:]:
                 continue

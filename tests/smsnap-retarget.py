@@ -20,7 +20,7 @@ BUILD = os.environ.get("SMFS_BUILD", os.path.join(HERE, ".."))
 SMSNAP = os.environ.get("SMSNAP", os.path.join(BUILD, "smsnap"))
 TABLE = ["/srv/a/share", "/srv/a/share/x", "/srv/elsewhere", "/srv/a/sharex"]
 PATHS = ["/srv/a/disk", "/srv/ab/disk", "/srv/a", "/srv", "/", "relative/a", "", "/srv/a/", "/srv//a/x", "/other/\u00e9=x"]
-OLD = ["/srv/a", "/srv", "/srv/a/disk", "/", "/srv/ab/", "/other", "/no/such"]
+OLD = ["/srv/a", "/srv/a/share/x", "/srv", "/srv/a/disk", "/", "/srv/ab/", "/other", "/no/such"]
 NEW = ["/new", "/", "/new/longer/than/the/old/one/", "/srv/b"]
 checks = 0
 
@@ -40,7 +40,8 @@ def moved(path, mappings):
         fits = path == old and old or path.startswith(old + "/")
         if fits and (best is None or len(old) >= len(best[0]) and len(old) != len(best[0])):
             best = old, new
-    return (best[1] + path[len(best[0]):] or "/", True) if best else (path, False)
+    rest = path[len(best[0]):] if best and path != "/" else ""
+    return (best[1] + rest or "/", True) if best else (path, False)
 
 
 def model_of(rng):
@@ -72,7 +73,9 @@ def expected(model, mappings):
         if "host_path" in backing:
             to, fits = moved(backing["host_path"], mappings)
             root = [(TABLE[0], to)] if fits and to != backing["host_path"] else []
-            table = [moved(p, root) if moved(p, root)[1] else moved(p, mappings) for p in TABLE]
+            inner = [m for m in mappings if len(m[0].rstrip("/")) > len(TABLE[0])]
+            ways = inner, root, mappings
+            table = [next((m for m in (moved(p, w) for w in ways) if m[1]), (p, False)) for p in TABLE]
             backing["backend_state"] = share([p for p, _ in table])
             backing["host_path"] = to
             matched += fits + sum(fits for _, fits in table)

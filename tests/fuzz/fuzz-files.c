@@ -41,7 +41,7 @@ struct leaf {
 	bool drafting;
 	bool emptied;    /* bytes: by O_TRUNC, and not written since */
 	const struct handle *emptier; /* whose it was */
-	bool refused;    /* the last write */
+	bool kept;       /* the last write was refused, or what is inside was edited since it was emptied */
 	struct buffer draft;
 };
 
@@ -191,8 +191,10 @@ static int set_inside(struct leaf *l, const void *p)
 	memcpy(around.bytes + at, p, l->row->size);
 	err = set_value(l->blob, around.bytes, around.size);
 	buffer_free(&around);
-	if (!err)
+	if (!err) {
 		model_end_draft(l->blob, 0);
+		l->blob->kept = true;
+	}
 	return err;
 }
 
@@ -314,11 +316,13 @@ static int model_write_bytes(struct handle *h, const void *data, size_t n, uint6
 		buffer_free(&bytes);
 		bytes = around;
 		l = l->blob;
+		l->kept = true;
+	} else {
+		l->emptied = false;
 	}
 	buffer_free(&l->draft);
 	l->draft = bytes;
 	l->drafting = true;
-	l->emptied = false;
 	h->truncated = false;
 	h->wrote = true;
 	return 0;
@@ -424,7 +428,7 @@ static void model_close(struct handle *h)
 
 	model_flush(h);
 	if (l->emptied && l->emptier == h) {
-		if (!l->refused)
+		if (!l->kept)
 			model_end_draft(l, set_value(l, NULL, 0));
 		l->emptied = false;
 	}
@@ -642,7 +646,7 @@ static void do_open(struct world *w, struct input *in)
 	if (flags & O_TRUNC && !h->truncated) {
 		l->emptied = true;
 		l->emptier = h;
-		l->refused = false;
+		l->kept = false;
 	}
 }
 
@@ -666,7 +670,7 @@ static void do_write(struct world *w, struct input *in)
 	} else if (n > 0) {
 		expected = h->leaf->text ? model_write_text(h, data, n, offset)
 					 : model_write_bytes(h, data, n, offset);
-		h->leaf->refused = expected != 0;
+		h->leaf->kept = expected != 0;
 	}
 	err = file_write(h->file, data, n, offset);
 	demand(err == expected, "write gave %d, not %d", err, expected);
