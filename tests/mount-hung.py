@@ -128,10 +128,13 @@ def hung_path():
                 wait_for("a write of host_path", lambda: is_writing(edit.pid))
                 for command in ("echo 9 >num_cpus", "cat mem_size vcpu/*/raw devices/3/backing/host_path >/dev/null",
                                 "ls -lR >/dev/null", "echo 7 >devices/0/mmio/status"):
+                    done = subprocess.Popen(["sh", "-c", command], cwd=m.root)
                     try:
-                        subprocess.run(["sh", "-c", command], cwd=m.root, check=True, timeout=DEADLINE)
+                        status = done.wait(DEADLINE)
                     except subprocess.TimeoutExpired:
                         sys.exit("FAIL: %s waits for another's host_path" % command)
+                    if status:
+                        sys.exit("FAIL: %s: status %d" % (command, status))
                 if edit.poll() is not None:
                     sys.exit("FAIL: host_path was not looked up")
             finally:
