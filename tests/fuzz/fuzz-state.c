@@ -16,7 +16,7 @@
 #include "le.h"
 #include "text.h"
 
-enum { THOROUGH = 16, EDITS = 3, VALUE_SIZE = 16, LEAVES_MAX = 4096, SHOWN_MAX = 64 };
+enum { THOROUGH = 64, EDITS = 3, VALUE_SIZE = 16, LEAVES_MAX = 4096, SHOWN_MAX = 64 };
 
 /* Where the blob is in a head around it. */
 static const struct place_of {
