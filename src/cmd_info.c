@@ -42,9 +42,14 @@ static void print_vcpu(struct info *i, uint64_t v)
 	unsigned k;
 
 	info_vcpu(i, v, &vcpu);
-	printf("vcpu %-7" PRIu64 "%s", v, vcpu.state[0] ? vcpu.state : "not understood");
-	for (k = 0; vcpu.registers[k].name; k++)
-		printf(", %s 0x%" PRIx64, vcpu.registers[k].name, vcpu.registers[k].value);
+	printf("vcpu %-7" PRIu64 "%s", v, !vcpu.understood ? "not understood" : vcpu.state[0] ? vcpu.state : "-");
+	for (k = 0; vcpu.registers[k].name; k++) {
+		printf(", %s ", vcpu.registers[k].name);
+		if (vcpu.registers[k].is_there)
+			printf("0x%" PRIx64, vcpu.registers[k].value);
+		else
+			printf("-");
+	}
 	printf("\n");
 }
 

@@ -211,43 +211,69 @@ static const char *x86_state(uint64_t mp_state)
 	return mp_state < sizeof(states) / sizeof(states[0]) ? states[mp_state] : ", in an unknown state";
 }
 
-static void add_register(struct info_vcpu *v, const char *name, uint64_t value)
+/* One more of V's registers, which is not there yet: its index. */
+static unsigned add_name(struct info_vcpu *v, const char *name)
 {
 	unsigned n = 0;
 
 	while (v->registers[n].name)
 		n++;
 	v->registers[n].name = name;
-	v->registers[n].value = value;
+	return n;
 }
 
-/* As the Arm manual has it: the exception level and the stack pointer in cpsr. */
+static void add_register(struct info *i, struct info_vcpu *v, const char *name, const char *path, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* With what is at PATH, if that is there. */
+static void add_register(struct info *i, struct info_vcpu *v, const char *name, const char *path, ...)
+{
+	unsigned n = add_name(v, name);
+	struct value value;
+	struct node node;
+	va_list ap;
+
+	va_start(ap, path);
+	v->registers[n].is_there = find(i, &node, &value, path, ap);
+	va_end(ap);
+	if (v->registers[n].is_there)
+		v->registers[n].value = text_number(container_row(i->c, node), &value);
+}
+
+/*
+ * As the Arm manual has it: the exception level and the stack pointer in cpsr.  Any register may be
+ * missing, and what cpsr would tell is not known then.
+ */
 static void tell_arm(struct info *i, uint64_t v, struct info_vcpu *out)
 {
 	uint64_t cpsr = info_number(i, "vcpu/%" PRIu64 "/gp/cpsr", v);
+	bool known = info_is_there(i, "vcpu/%" PRIu64 "/gp/cpsr", v);
 	unsigned level = cpsr >> 2 & 3;
-	bool own_stack = cpsr & 1 && level == 1;
 
-	snprintf(out->state, sizeof(out->state), "EL%u", level);
-	add_register(out, "pc", info_number(i, "vcpu/%" PRIu64 "/gp/pc", v));
-	add_register(out, "sp", own_stack ? info_number(i, "vcpu/%" PRIu64 "/sys/sp_el1", v)
-					  : info_number(i, "vcpu/%" PRIu64 "/sys/sp_el0", v));
-	add_register(out, "ttbr0", info_number(i, "vcpu/%" PRIu64 "/sys/ttbr0_el1", v));
-	add_register(out, "ttbr1", info_number(i, "vcpu/%" PRIu64 "/sys/ttbr1_el1", v));
+	if (known)
+		snprintf(out->state, sizeof(out->state), "EL%u", level);
+	add_register(i, out, "pc", "vcpu/%" PRIu64 "/gp/pc", v);
+	if (known)
+		add_register(i, out, "sp", "vcpu/%" PRIu64 "/sys/sp_el%u", v, cpsr & 1 ? level : 0);
+	else
+		add_name(out, "sp");
+	add_register(i, out, "ttbr0", "vcpu/%" PRIu64 "/sys/ttbr0_el1", v);
+	add_register(i, out, "ttbr1", "vcpu/%" PRIu64 "/sys/ttbr1_el1", v);
 }
 
 void info_vcpu(struct info *i, uint64_t v, struct info_vcpu *out)
 {
-	*out = (struct info_vcpu){ 0 };
+	*out = (struct info_vcpu){ .understood = true };
 	if (info_is_there(i, "vcpu/%" PRIu64 "/gp", v)) {
 		tell_arm(i, v, out);
 		return;
 	}
-	if (!info_is_there(i, "vcpu/%" PRIu64 "/regs", v))
+	out->understood = info_is_there(i, "vcpu/%" PRIu64 "/regs", v);
+	if (!out->understood)
 		return;
 	snprintf(out->state, sizeof(out->state), "%s%s", x86_mode(i, v),
 		 x86_state(info_number(i, "vcpu/%" PRIu64 "/mp_state", v)));
-	add_register(out, "rip", info_number(i, "vcpu/%" PRIu64 "/regs/rip", v));
-	add_register(out, "rsp", info_number(i, "vcpu/%" PRIu64 "/regs/rsp", v));
-	add_register(out, "cr3", info_number(i, "vcpu/%" PRIu64 "/sregs/cr3", v));
+	add_register(i, out, "rip", "vcpu/%" PRIu64 "/regs/rip", v);
+	add_register(i, out, "rsp", "vcpu/%" PRIu64 "/regs/rsp", v);
+	add_register(i, out, "cr3", "vcpu/%" PRIu64 "/sregs/cr3", v);
 }

@@ -44,9 +44,11 @@ const char *info_base(struct info *i);
 bool info_is_missing(const char *there);
 
 struct info_vcpu {
-	char state[64]; /* empty: it is not understood */
+	bool understood; /* else there is nothing more */
+	char state[64];  /* empty: it is not known */
 	struct {
 		const char *name; /* null after the last */
+		bool is_there;
 		uint64_t value;
 	} registers[INFO_REGISTERS + 1];
 };

@@ -153,8 +153,12 @@ static json_object *make_vcpu(struct info *i, uint64_t index)
 
 	info_vcpu(i, index, &vcpu);
 	json_object_object_add(o, "state", vcpu.state[0] ? json_object_new_string(vcpu.state) : NULL);
-	for (k = 0; vcpu.registers[k].name; k++)
-		add_address(o, vcpu.registers[k].name, vcpu.registers[k].value);
+	for (k = 0; vcpu.registers[k].name; k++) {
+		if (vcpu.registers[k].is_there)
+			add_address(o, vcpu.registers[k].name, vcpu.registers[k].value);
+		else
+			json_object_object_add(o, vcpu.registers[k].name, NULL);
+	}
 	return o;
 }
 

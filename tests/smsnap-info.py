@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """smsnap info against the tests' own reader, and modes of vCPUs that are put together by hand."""
 
+import json
 import os
 import re
 import subprocess
@@ -54,10 +55,12 @@ def vectors():
             pairs = [("rip", "regs/rip"), ("rsp", "regs/rsp"), ("cr3", "sregs/cr3"),
                      ("pc", "gp/pc"), ("ttbr0", "sys/ttbr0_el1"), ("ttbr1", "sys/ttbr1_el1")]
             for word, register in pairs:
-                want = leaves.get(at + register)
-                # What hvf's lists leave out is shown as 0.
-                if want is not None or not line.startswith("EL"):
-                    same("%s: %s" % (name, at + register), want, number(line, word))
+                same("%s: %s" % (name, at + register), leaves.get(at + register), number(line, word))
+            cpsr = leaves.get(at + "gp/cpsr")
+            if cpsr is not None:
+                same("%s: %s" % (name, at + "gp/cpsr"), "EL%d" % (cpsr >> 2 & 3), line.partition(",")[0])
+                level = cpsr >> 2 & 3 if cpsr & 1 else 0
+                same("%s: %s" % (name, at + "sp"), leaves.get(at + "sys/sp_el%d" % level), number(line, "sp"))
             if not any(p.startswith(at) and p != at + "raw" for p in leaves):
                 same("%s: %s" % (name, at), "not understood", line)
         for i, device in enumerate(document["devices"][:7]):
@@ -95,6 +98,25 @@ def modes(work):
                  number(info(path)["vcpu 0"], "sp"))
 
 
+def absent(work):
+    """Of lists that are empty nothing is told."""
+    path = os.path.join(VECTORS, "hvf-02.snap")
+    leaves = dict(reader.leaves(reader.Snapshot(path).document(), True))
+    same("a vCPU without registers", [], [p for p in leaves if p.startswith(("vcpu/1/gp/", "vcpu/1/sys/"))])
+    same("on a screen", "-, pc -, sp -, ttbr0 -, ttbr1 -", info(path)["vcpu 1"])
+    done = subprocess.run([SMSNAP, "info", "--json", path], check=True, stdout=subprocess.PIPE)
+    vcpus = json.loads(done.stdout)["vcpus"]
+    same("in JSON", dict.fromkeys(("state", "pc", "sp", "ttbr0", "ttbr1")), vcpus[1])
+    same("of one that has them", hex(leaves["vcpu/0/gp/pc"]), vcpus[0]["pc"])
+    # One of them is there, and stays what it is, however the rest is.
+    path = os.path.join(work, "cpsr")
+    snap = reader.Snapshot(os.path.join(VECTORS, "hvf-01.snap"))
+    field = reader.read_state("vcpu/0", snap.model["vcpu"][0], "hvf").fields["gp/cpsr"]
+    snap.model["vcpu"][0] = reader.poke(snap.model["vcpu"][0], field, 9)
+    reader.write_file(path, snap.model, reader.new_layout(snap.model, "hvf"), bytes(snap.model["mem_size"]))
+    same("sp_el2, which no list has", ("EL2", True), (info(path)["vcpu 0"][:3], ", sp -," in info(path)["vcpu 0"]))
+
+
 def files(work):
     """Whether what a device is of is there: relative to the snapshot's folder."""
     path = os.path.join(work, "files")
@@ -114,6 +136,7 @@ def main():
     vectors()
     with WorkDir() as work:
         modes(work)
+        absent(work)
         files(work)
     print("ok: %d checks" % checks)
 
