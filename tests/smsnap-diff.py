@@ -147,6 +147,54 @@ def check_layouts(work):
     require("\x1b" not in text, "a terminal would be cleared: %r" % text)
 
 
+def sides(a, b):
+    """The one line of the disk's path, and what it shows of both."""
+    line, = run(1, a, b).splitlines()
+    require(line.startswith("devices/0/backing/path: "), line)
+    old, arrow, new = line.partition(": ")[2].partition(" -> ")
+    require(arrow and old != new, "both are the same: %.300r" % line)
+    return old, new
+
+
+def check_shown(work):
+    """What differs can be seen, whatever is before it."""
+    a, b = os.path.join(work, "shown-a"), os.path.join(work, "shown-b")
+
+    def shown(old, new):
+        for path, text in ((a, old), (b, new)):
+            model = sample_model()
+            model["mem_size"] = PAGE
+            model["devices"][0]["backing"]["path"] = text
+            write_file(path, model, ram=bytes(PAGE))
+        return sides(a, b)
+
+    same("NUL", ('"/a\\x00b"', '"/a\\x01b"'), shown("/a\0b", "/a\1b"))
+    same("NUL at the ends", ('"\\x00"', '"\\x00\\x00"'), shown("\0", "\0\0"))
+    same("all that is shown of a text", ('"%s"' % ("x" * 1000), '"%s..."' % ("x" * 1000)), shown("x" * 1000, "x" * 1001))
+    same("a difference at once", ('"a%s..."' % ("x" * 999), '"b%s..."' % ("x" * 999)), shown("a" + "x" * 3000, "b" + "x" * 3000))
+    for before, after in ((999, 3000), (1000, 0), (1000, 3000), (1001, 1), (5000, 0), (5000, 3000), (60000, 400)):
+        old, new = shown("x" * before + "old" + "y" * after, "x" * before + "new" + "y" * after)
+        require("o" in old and "n" in new, "%d and %d: %.300r, %.300r" % (before, after, old, new))
+        for text in (old, new):
+            require(len(text) <= 1000 + 2 + 6, "%d bytes" % len(text))
+            same("cut before", before >= 1000, text.startswith('"...'))
+            same("cut after", after > 1000, text.endswith('..."'))
+        require(before < 1000 or "xold" in old and "xnew" in new, "%d and %d: %.300r, %.300r" % (before, after, old, new))
+    old, new = shown("x" * 5000, "x" * 5000 + "more")
+    require(old.startswith('"...x') and old.endswith('x"') and new.endswith('xmore"'), "%.99r, %.99r" % (old, new))
+    old, new = shown("\u00e9" * 2000 + "1", "\u00e9" * 2000 + "2")
+    require(old.startswith('"...\u00e9') and old.endswith('\u00e91"') and "\\x" not in old, "%.99r" % old)
+    # Bytes, of which fewer are shown.
+    for path, byte in ((a, b"1"), (b, b"2")):
+        model = sample_model()
+        model["mem_size"] = PAGE
+        model["vcpu"][0] = bytes(500) + byte + bytes(100)
+        write_file(path, model, ram=bytes(PAGE))
+    line, = run(1, a, b).splitlines()
+    same("bytes", ["vcpu/0/raw: ...%s31%s... (601 bytes)" % ("00" * 16, "00" * 15), "...%s32%s... (601 bytes)" % ("00" * 16, "00" * 15)],
+         line.split(" -> "))
+
+
 def check_large(work):
     """4 GiB: what is shared or a hole costs nothing."""
     base, one, two = (os.path.join(work, n) for n in ("base", "one", "two"))
@@ -177,6 +225,7 @@ def main():
             for seed in range(60):
                 check_random(work, seed)
             check_layouts(work)
+            check_shown(work)
             check_large(work)
         except Failed as e:
             sys.exit("FAIL: %s" % e)
