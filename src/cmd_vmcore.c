@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap vmcore: the guest as an ELF core. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ static int write_sparse(int fd, const uint8_t *p, size_t n, uint64_t offset)
 struct job {
 	struct vmcore core;
 	struct progress progress;
+	struct error error; /* where memory cannot be read: that it is not the file that is made */
 };
 
 static int write_ram(int fd, struct job *job, uint8_t *piece)
@@ -55,7 +57,9 @@ static int write_ram(int fd, struct job *job, uint8_t *piece)
 			return -EINTR;
 		take = size < PIECE ? size : PIECE;
 		err = guest_read(g, piece, take, at);
-		if (!err)
+		if (err)
+			error_set(&job->error, -err, "guest memory cannot be read at 0x%" PRIx64 ": %s", at, strerror(-err));
+		else
 			err = write_sparse(fd, piece, take, v->head_size + (at - g->base));
 	}
 	return err;
@@ -95,7 +99,7 @@ static int make_core(struct snapshot *s, struct vmcore *v, struct error *e)
 static int write_core(const char *path, struct snapshot *s, const char *output)
 {
 	struct error e = { 0 };
-	struct job job;
+	struct job job = { 0 };
 	int err;
 
 	if (!snapshot_ram(s))
@@ -108,6 +112,8 @@ static int write_core(const char *path, struct snapshot *s, const char *output)
 	err = new_file(output, fill, &job, &e);
 	progress_end(&job.progress);
 	vmcore_free(&job.core);
+	if (job.error.code)
+		return complain(WRONG_INPUT, "%s: %s", path, job.error.text);
 	return err ? complain(WRONG_INPUT, "%s: %s", output, e.text) : 0;
 }
 

@@ -129,6 +129,12 @@ def check_layouts(work):
     same("pages of it", 0, found["pages"])
     os.rename(base, base + ".away")
     run(2, one, two)
+    # What is told is that memory cannot be read, not that the new file cannot be written.
+    core = os.path.join(work, "core")
+    done = subprocess.run([SMSNAP, "vmcore", one, "-o", core], check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    same("a core without the base", (1, "smsnap: %s: guest memory cannot be read at 0x0: Input/output error" % one),
+         (done.returncode, done.stderr.decode().splitlines()[-1]))
+    require(not [n for n in os.listdir(work) if n.startswith("core")], "a core is there")
     same("with --in-base", [7 * PAGE, 8 * PAGE],
          pages_of(json.loads(run(1, "--json", one, two, "--in-base", base + ".away"))))
     for arguments in ((), (one,), (one, two, whole), (one, work + "/missing"), ("--no-such", one, two)):
