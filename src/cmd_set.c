@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap set: edits of a snapshot, all or none. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,9 @@ static int refuse(const char *file, const char *path, int err, const struct fiel
 {
 	char form[FORM_MAX];
 
+	/* It was found in the snapshot, and an edit before this one made its blob something else. */
+	if (err == -ESTALE)
+		return complain(WRONG_INPUT, "%s: %s: is not there with what is given before it", file, path);
 	if (row && err != -ENOMEM)
 		return complain(WRONG_INPUT, "%s: %s: %s; it is %s", file, path, strerror(-err),
 				form_wanted(row, form));

@@ -129,6 +129,17 @@ refused tsi_token x EINVAL
 refused tsi_token "$(printf 'x%.0s' {1..33})" EFBIG
 refused nothing 1 ENOENT
 refused num_cpus "@$tmp/missing" ENOENT
+# What an edit before took away.
+cp "$snap" "$tmp/kept"
+cp "$tests/vectors/kvm-01.snap" "$snap"
+cp "$snap" "$tmp/before"
+for dry in '' --dry-run; do
+	expect_status 1 "$SMSNAP" set "$snap" vcpu/0/raw=@/dev/null vcpu/0/regs/rax=5 $dry
+	one_line "$snap: vcpu/0/regs/rax: is not there with what is given before it$"
+	works cmp "$tmp/before" "$snap"
+done
+cp "$tmp/kept" "$snap"
+cp "$snap" "$tmp/before"
 expect_status 1 "$SMSNAP" set "$snap" num_cpus=x
 one_line 'num_cpus: .*; it is a number from 0 to 255'
 expect_status 1 "$SMSNAP" set "$snap" devices/0/kind=x
