@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* smsnap retarget: host paths that moved, in snapshots that know the old ones. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "command.h"
 #include "edit.h"
 #include "fleet.h"
 #include "json_text.h"
+#include "layout.h"
+#include "locked.h"
 #include "memory.h"
 #include "retarget.h"
 #include "show.h"
@@ -271,10 +276,27 @@ static int take_operands(struct job *job)
 	return 0;
 }
 
+/* A diff's base is to be saved before it: who finds it changed after the diff takes it for another. */
+static bool is_diff(const struct fleet *f, unsigned index)
+{
+	const struct layout *layout = NULL;
+	struct error ignored;
+	char *real = snapshot_find(f->paths[index], &ignored);
+	int fd = real ? open_plain(real, O_RDONLY, &ignored) : -1;
+	struct stat st;
+	bool is = fd >= 0 && fstat(fd, &st) == 0 &&
+		  layout_detect(fd, (uint64_t)st.st_size, false, &layout, &ignored) == 0 && layout->is_diff;
+
+	if (fd >= 0)
+		close(fd);
+	free(real);
+	return is;
+}
+
 static int run_job(struct job *job)
 {
 	struct fleet f = { .command = "retarget", .outcomes = outcomes, .paths = job->paths,
-			   .json = job->a->json, .run = move_member, .ctx = job };
+			   .json = job->a->json, .run = move_member, .later = is_diff, .ctx = job };
 	int status = fleet_parallel(&f, job->a);
 
 	if (!status)

@@ -36,8 +36,9 @@ struct worker {
 	int fd[2]; /* what it prints to, -1 if there is none */
 };
 
-/* Of a snapshot whose turn to be printed has not come. */
+/* Of a snapshot; once it has ended, if its turn to be printed has not come. */
 struct result {
+	bool later; /* struct fleet's LATER says so */
 	bool ended;
 	int status;    /* as waitpid tells it */
 	int err;       /* why there is none, or not what it printed; 0 */
@@ -49,6 +50,8 @@ struct run {
 	struct worker *workers;
 	unsigned parallel, running;
 	struct result *results;
+	unsigned *order; /* in which they are started, as indices ... */
+	unsigned first;  /* ... so many before the others, which wait for these to have ended */
 	unsigned started, ended, printed; /* so many snapshots were */
 	int spool;           /* what has to wait is kept here; -1: nothing ever had to */
 	uint64_t spool_size; /* bytes */
@@ -169,7 +172,7 @@ static int start(struct run *r, struct worker *w)
 	pid_t parent = getpid();
 	int err = 0;
 
-	w->index = r->started;
+	w->index = r->order[r->started];
 	w->fd[0] = memfd_create("smsnap-stdout", MFD_CLOEXEC);
 	w->fd[1] = w->fd[0] < 0 ? -1 : memfd_create("smsnap-stderr", MFD_CLOEXEC);
 	if (w->fd[1] < 0 || (w->pid = fork()) < 0)
@@ -285,7 +288,7 @@ static void print_kept(struct run *r)
 {
 	const struct result *result;
 
-	while (r->printed < r->started && r->results[r->printed].ended && !r->wrong.code) {
+	while (r->printed < r->f->count && r->results[r->printed].ended && !r->wrong.code) {
 		result = &r->results[r->printed];
 		print_result(r, r->printed, result->status, result->err, &result->output);
 		if (--r->spooled == 0 && r->spool >= 0 && io_truncate(r->spool, 0) == 0)
@@ -297,13 +300,35 @@ static void print_kept(struct run *r)
  * All of them
  */
 
+/* Find the order in which they are to be started. */
+static void put_in_order(struct run *r)
+{
+	const struct fleet *f = r->f;
+	unsigned i, n;
+
+	for (i = 0; i < f->count; i++) {
+		r->results[i].later = f->later && f->later(f, i);
+		if (!r->results[i].later)
+			r->order[r->first++] = i;
+	}
+	for (i = 0, n = r->first; i < f->count; i++)
+		if (r->results[i].later)
+			r->order[n++] = i;
+}
+
+/* Whether there is one that may be started now. */
+static bool may_start(const struct run *r)
+{
+	return r->started < r->first || (r->started < r->f->count && r->ended >= r->first);
+}
+
 /* Start as many as may be. */
 static void start_some(struct run *r)
 {
 	struct worker *w;
 	int err = 0;
 
-	for (w = r->workers; !err && w < r->workers + r->parallel && r->started < r->f->count; w++) {
+	for (w = r->workers; !err && w < r->workers + r->parallel && may_start(r); w++) {
 		if (w->pid)
 			continue;
 		err = start(r, w);
@@ -313,7 +338,10 @@ static void start_some(struct run *r)
 		if (err && r->running)
 			return;
 		if (err) {
-			r->results[r->started] = (struct result){ .ended = true, .err = err };
+			struct result *result = &r->results[r->order[r->started]];
+
+			result->ended = true;
+			result->err = err;
 			r->spooled++;
 			r->ended++;
 		}
@@ -405,13 +433,16 @@ static int run_processes(struct fleet *f)
 	r.parallel = r.parallel < PARALLEL_MAX ? r.parallel : PARALLEL_MAX;
 	r.workers = calloc(r.parallel, sizeof(*r.workers));
 	r.results = calloc(f->count, sizeof(*r.results));
-	if (!r.workers || !r.results) {
+	r.order = calloc(f->count, sizeof(*r.order));
+	if (!r.workers || !r.results || !r.order) {
 		free(r.workers);
 		free(r.results);
+		free(r.order);
 		return complain(WRONG_INPUT, "out of memory");
 	}
 	for (i = 0; i < r.parallel; i++)
 		r.workers[i] = (struct worker){ .fd = { -1, -1 } };
+	put_in_order(&r);
 	fflush(stdout);
 	hold_signals(&r);
 	progress_begin(&r.progress, f->command);
@@ -429,6 +460,7 @@ static int run_processes(struct fleet *f)
 		close(r.spool);
 	free(r.workers);
 	free(r.results);
+	free(r.order);
 	return r.wrong.code ? complain(WRONG_INPUT, "%s", r.wrong.text) : 0;
 }
 

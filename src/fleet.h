@@ -29,7 +29,12 @@ struct fleet {
 	 * to standard output and standard error: the outcome, as an index.
 	 */
 	unsigned (*run)(const struct fleet *f, unsigned index);
-	const void *ctx; /* RUN's */
+	/*
+	 * Whether the work on the snapshot of this INDEX begins only when that on all for which this is
+	 * false has ended; null: false for all.  It is asked once of each, in this process.
+	 */
+	bool (*later)(const struct fleet *f, unsigned index);
+	const void *ctx; /* RUN's and LATER's */
 	unsigned tally[FLEET_OUTCOMES]; /* how many there are of each outcome */
 };
 
@@ -45,7 +50,7 @@ bool fleet_is_wanted(const struct fleet *f);
 
 /*
  * Run F.  What is printed of a snapshot comes in the order of the paths, whole and as soon as it
- * can be; then a summary.  A process that dies is a failure of its snapshot alone.  A signal
+ * can be, whatever LATER says; then a summary.  A process that dies is a failure of its snapshot alone.  A signal
  * that ends this process, or output that cannot be written, ends all of them.  One snapshot is run
  * in this process.  The exit status: 0, or WRONG_INPUT if any failed.
  */

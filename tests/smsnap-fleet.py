@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """smsnap check, info and retarget of many snapshots: the order and the form of what is printed, failures
 that stay with their snapshot, processes that are killed, few descriptors, signals. A process is killed
-or stopped where it opens its snapshot, by strace.
+or stopped where it opens its snapshot or, as retarget has all looked at before, locks it, by strace.
 smsnap-fleet.py [TEXT...] takes only the checks that have one of the texts in their name.
 """
 
@@ -210,6 +210,26 @@ def check_diffs(work):
     same("their base", "/moved/base/s000", Snapshot(paths[7], base=base).layout["base"])
 
 
+def check_base_first(work):
+    """A base is saved before its diffs, in whatever order they are given: check would say that it was changed after them."""
+    base = fleet(work, "first", 1)[0]
+    diffs = fleet(work, "then", 4, base=base)
+    there, here = work + "/moved", work + "/first"
+    os.symlink(here, there)
+    for given in ([*diffs, base], [base, *diffs], [*diffs[:2], base, *diffs[2:]], [*diffs, work + "/missing", base]):
+        missing = len(given) > 5
+        for parallel in ("1", "2", "8"):
+            for old, new in ((here, there), (there, here)):
+                lines, said = run(int(missing), "retarget", "-P", parallel, *given, "%s=%s" % (old, new))
+                same("who is told of, in order", [p for p in given if "missing" not in p],
+                     list(dict.fromkeys(line.partition(": ")[0] for line in lines[:-1])))
+                same("errors", missing, len(said))
+                at = {p: os.stat(p).st_mtime_ns for p in (base, *diffs)}
+                require(all(at[base] < at[p] for p in diffs), "-P %s %r: the base is not the first: %r" % (parallel, given, at))
+    found = json.loads("".join(run(0, "check", "--json", diffs[0])[0]))
+    same("findings of a diff", [], [f for f in found if "layout" in f["path"]])
+
+
 # ---- retarget --------------------------------------------------------------------
 
 def check_retarget(work):
@@ -312,13 +332,18 @@ def traced(path, fate, *arguments, log=os.devnull):
             SMSNAP, *arguments], environment
 
 
+def first_call(command):
+    """With its snapshot's path, of the process for it and no other."""
+    return "flock" if command == "retarget" else "openat"
+
+
 def check_killed(work):
     """One process dies: its snapshot failed, and no other."""
     paths = fleet(work, "killed", 20)
     for command, more, word in (("check", [], "ok"), ("info", [], "ok"), ("retarget", [work + "=/moved"], "matched")):
         for json_too in ([], ["--json"]):
             before = contents(paths[4:5])
-            how, environment = traced(paths[4], "openat:signal=KILL", command, "-P", "3", *json_too, *paths, *more)
+            how, environment = traced(paths[4], first_call(command) + ":signal=KILL", command, "-P", "3", *json_too, *paths, *more)
             done = subprocess.run(how, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE)
             lines = done.stdout.decode().splitlines()
             if json_too:
@@ -358,7 +383,7 @@ class Stopped:
 
     def __init__(self, path, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE):
         self.log = path + ".log"
-        how, environment = traced(path, "openat:signal=STOP", *arguments, log=self.log)
+        how, environment = traced(path, first_call(arguments[0]) + ":signal=STOP", *arguments, log=self.log)
         self.tracer = subprocess.Popen(how, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
         self.pid = self.worker = None
         wait_until("it is there", self.has_begun)
@@ -503,7 +528,7 @@ def main():
     # What is ignored ends nobody, and should not: nohup's children ignore the one, a shell's in the background the other.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for check in (check_forms, check_info, check_single, check_usage, check_names, check_diffs, check_retarget, check_repeated,
+    for check in (check_forms, check_info, check_single, check_usage, check_names, check_diffs, check_base_first, check_retarget, check_repeated,
                   check_few_descriptors, check_killed, check_not_saved, check_stopped, check_terminal, check_pipe, check_inodes):
         if sys.argv[1:] and not any(text in check.__name__ for text in sys.argv[1:]):
             continue
