@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -205,6 +206,20 @@ static int write_changes(const struct save *s, const struct change *c)
 	return err ? err : io_sync(s->fd);
 }
 
+/*
+ * E says why a save failed, which could not be undone: say too what will undo it, where that is so.
+ * A journal that is without its name is none.
+ */
+static void tell_of_journal(const struct beside *b, struct error *e)
+{
+	char name[NAME_MAX + 1];
+	struct stat st;
+
+	if (e && !beside_name(b, JOURNAL_SUFFIX, name, NULL) &&
+	    fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		error_set(e, e->code, "%s; %s is left and undoes the save when the snapshot is next opened or saved", e->text, name);
+}
+
 static int write_journalled(const struct save *s, const struct beside *b,
 			    const struct change *c, const struct journal_plan *p,
 			    struct saved *out, struct error *e)
@@ -226,8 +241,10 @@ static int write_journalled(const struct save *s, const struct beside *b,
 	}
 	if (!err)
 		err = journal_commit(b, e);
-	if (err && save_undo(s, b, &ignored))
+	if (err && save_undo(s, b, &ignored)) {
 		out->undo_first = true;
+		tell_of_journal(b, e);
+	}
 	return err;
 }
 

@@ -177,6 +177,26 @@ one_line "$snap: in use by a mount"
 works "$SMSNAP" set --dry-run "$snap" num_cpus=1
 works "$SMSNAP" get "$snap" num_cpus
 unmount
+say "# a save that fails, and is undone now or when the snapshot is next opened"
+cp "$snap" "$tmp/before"
+port=$(($(reader get "$snap" listeners/0/inet_port) ^ 1))
+# Only the first bytes of a file can be written, which the journal has room in, and it is not undone either.
+expect_status 1 sh -c 'ulimit -f 2 && exec "$@"' - "$SMSNAP" set "$snap" listeners/0/inet_port=$port # 1 KiB
+one_line "$snap: cannot write: $(strerror EFBIG); snap.smfs-undo is left and undoes the save when the snapshot is next opened or saved$"
+[ -e "$snap.smfs-undo" ] || fail "no journal is left"
+works "$SMSNAP" get "$snap" num_cpus
+same "it says" "smsnap: a save was interrupted: it has been undone, the snapshot is as before it" "$(cat "$tmp/err")"
+[ ! -e "$snap.smfs-undo" ] || fail "the journal is still there"
+works cmp "$tmp/before" "$snap"
+# A disk that fails once: it was undone at once, and there is nothing more to say.
+if command -v strace >/dev/null; then
+	expect_status 1 "${strace[@]}" -qq -o "$tmp/trace" -P "$snap" -e trace=fsync -e inject=fsync:error=EIO:when=1 \
+		"$SMSNAP" set "$snap" listeners/0/inet_port=$port
+	one_line "$snap: cannot write: $(strerror EIO)$"
+	[ ! -e "$snap.smfs-undo" ] || fail "a journal is left"
+	works cmp "$tmp/before" "$snap"
+fi
+
 say "# what is wrong is named, and what would be right"
 sample "$tmp/right"
 # wrong STATUS PATTERN ARGUMENT...
