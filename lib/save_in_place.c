@@ -217,7 +217,8 @@ static void tell_of_journal(const struct beside *b, struct error *e)
 
 	if (e && !beside_name(b, JOURNAL_SUFFIX, name, NULL) &&
 	    fstatat(b->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		error_set(e, e->code, "%s; %s is left and undoes the save when the snapshot is next opened or saved", e->text, name);
+		error_set(e, e->code, "%s; %s is left and undoes the save when the snapshot is next opened or saved",
+			  e->text, name);
 }
 
 static int write_journalled(const struct save *s, const struct beside *b,

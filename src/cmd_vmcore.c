@@ -58,7 +58,8 @@ static int write_ram(int fd, struct job *job, uint8_t *piece)
 		take = size < PIECE ? size : PIECE;
 		err = guest_read(g, piece, take, at);
 		if (err)
-			error_set(&job->error, -err, "guest memory cannot be read at 0x%" PRIx64 ": %s", at, strerror(-err));
+			error_set(&job->error, -err, "guest memory cannot be read at 0x%" PRIx64 ": %s",
+				  at, strerror(-err));
 		else
 			err = write_sparse(fd, piece, take, v->head_size + (at - g->base));
 	}

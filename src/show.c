@@ -23,7 +23,10 @@ static size_t size_of(const struct field *row, const struct buffer *content)
 	return content->size && text_is_text(row) ? content->size - 1 : content->size;
 }
 
-/* The first bytes, but where they are all that is shown of both sides and are the same: then those around what differs. */
+/*
+ * The first bytes; where both sides have more than these, and these are the same, those around the
+ * first that differs.
+ */
 static struct window find_window(const struct difference *d)
 {
 	bool text = text_is_text(d->row);
@@ -57,7 +60,7 @@ static void show_bytes(FILE *out, const struct buffer *content, const struct win
 		fprintf(out, "(empty)");
 }
 
-/* The N bytes at TEXT, some of which may be NUL, at which a text ends for others. */
+/* The N bytes at TEXT, at most TEXT_SHOWN; a NUL, which printable takes for the end, is one like others. */
 static void show_some(FILE *out, const uint8_t *text, size_t n)
 {
 	char part[TEXT_SHOWN + 1], shown[4 * TEXT_SHOWN + 1];
