@@ -82,10 +82,12 @@ static uint64_t decode_counted(struct decoder *d, const struct field *row, uint6
 
 static uint64_t decode_bytes(struct decoder *d, const struct field *row, uint64_t at)
 {
-	struct value v = { .bytes = d->out->bytes + at, .size = row->size };
+	struct value v;
 
+	/* Bytes that are none have no address. */
 	if (!have(d, at, row->size))
 		return FAILED;
+	v = (struct value){ .bytes = d->out->bytes + at, .size = row->size };
 	if (row->only && value_check(row, &v))
 		return fail(d, ERR_MALFORMED, at,
 			    "is %" PRIu64 ", only %" PRIu64 " is read here; take the snapshot anew with a monitor that writes that",
