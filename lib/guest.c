@@ -51,37 +51,76 @@ static int make_release(struct guest_kernel *k, struct buffer *out, struct error
  * The banner, and the command line, which the kernel logs when it boots.
  */
 
-/* A search for the first record that begins with START; its rest is in FOUND. */
+/*
+ * A search for the first record that begins with each of STARTS, of which there are COUNT; the rest of
+ * each is in FOUND, once it IS_FOUND.
+ */
+enum { STARTS_MAX = 2 };
 struct record_search {
-	const char *start;
-	struct buffer found;
+	const char *const *starts;
+	size_t count, left; /* LEFT: that are not found yet */
+	bool is_found[STARTS_MAX];
+	struct buffer found[STARTS_MAX];
 };
 
-static int match_record(void *ctx, const struct guest_record *r)
+/* Have the rest of R if it begins with the search's start I. */
+static int match_start(struct record_search *s, size_t i, struct guest_log *l, const struct guest_record *r)
 {
-	struct record_search *s = ctx;
-	size_t n = strlen(s->start);
+	size_t n = strlen(s->starts[i]);
+	const uint8_t *text;
+	int err;
 
-	if (r->size < n || memcmp(r->text, s->start, n))
+	if (s->is_found[i] || r->size < n)
 		return 0;
-	buffer_add(&s->found, r->text + n, r->size - n);
-	return s->found.failed ? -ENOMEM : 1;
+	err = guest_record_text(l, r, n, &text);
+	if (err || memcmp(text, s->starts[i], n))
+		return err;
+	err = guest_record_text(l, r, r->size, &text);
+	if (err)
+		return err;
+	buffer_add(&s->found[i], text + n, r->size - n);
+	s->is_found[i] = true;
+	s->left--;
+	return s->found[i].failed ? -ENOMEM : 0;
 }
 
-/* Append the rest of the first record that begins with START to OUT: whether there is one. */
-static bool find_record(struct guest_kernel *k, const char *start, struct buffer *out)
+static int match_record(void *ctx, struct guest_log *l, const struct guest_record *r)
 {
-	struct record_search s = { .start = start };
-	struct error e;
-	int err = guest_records(k, match_record, &s, &e);
+	struct record_search *s = ctx;
+	size_t i;
+	int err = 0;
 
-	if (err == 1)
-		buffer_add(out, s.found.bytes, s.found.size);
-	buffer_free(&s.found);
-	return err == 1;
+	for (i = 0; i < s->count && !err; i++)
+		err = match_start(s, i, l, r);
+	return err ? err : s->left == 0;
+}
+
+/*
+ * Append the rest of the first record that begins with one of the COUNT STARTS, at most STARTS_MAX, to OUT,
+ * where it has less than MOST bytes: of the first of the starts that has one.  Whether there is one.
+ */
+static bool find_record(struct guest_kernel *k, const char *const *starts, size_t count, size_t most,
+			struct buffer *out)
+{
+	struct record_search s = { .starts = starts, .count = count, .left = count };
+	bool found = false;
+	struct error e;
+	size_t i;
+
+	/* What is found before the log is damaged is in it all the same. */
+	guest_records(k, match_record, &s, &e);
+	for (i = 0; i < count; i++) {
+		if (s.is_found[i] && !found && s.found[i].size < most) {
+			buffer_add(out, s.found[i].bytes, s.found[i].size);
+			found = true;
+		}
+		buffer_free(&s.found[i]);
+	}
+	return found;
 }
 
 static const char banner_start[] = "Linux version ";
+static const char *const banner_starts[] = { banner_start };
 
 /* A search of the image reads so much at a time; a banner has less than half of it. */
 enum { PIECE = 65536, BANNER_MAX = 4096 };
@@ -147,7 +186,7 @@ static int banner_in_image(struct guest_kernel *k, struct buffer *out, struct er
 static int make_banner(struct guest_kernel *k, struct buffer *out, struct error *e)
 {
 	guest_print(out, e, "%s", banner_start);
-	if (find_record(k, banner_start, out))
+	if (find_record(k, banner_starts, 1, SIZE_MAX, out))
 		return guest_print(out, e, "\n");
 	out->size -= sizeof(banner_start) - 1;
 	return banner_in_image(k, out, e);
@@ -202,15 +241,10 @@ enum { RECORD_WHOLE = 960 };
 static int make_cmdline(struct guest_kernel *k, struct buffer *out, struct error *e)
 {
 	/* What /proc/cmdline has, and what the boot loader gave. */
-	static const char *const starts[] = { "Kernel command line: ", "Command line: " };
-	size_t before = out->size, i;
+	static const char *const starts[STARTS_MAX] = { "Kernel command line: ", "Command line: " };
 
-	for (i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
-		if (find_record(k, starts[i], out) && out->size - before < RECORD_WHOLE)
-			return guest_print(out, e, "\n");
-		out->size = before;
-	}
-	return boot_cmdline(k, out, e);
+	return find_record(k, starts, STARTS_MAX, RECORD_WHOLE, out) ? guest_print(out, e, "\n")
+								      : boot_cmdline(k, out, e);
 }
 
 static int make_kaslr(struct guest_kernel *k, struct buffer *out, struct error *e)

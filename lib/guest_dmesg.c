@@ -10,25 +10,48 @@
 /* A record's text, whose size has 16 bits. */
 enum { TEXT_MAX = 65535 };
 
-/* Records that are gone through: the newest so many. */
+/* Records of a ring that are gone through: the newest so many. */
 static const uint64_t RECORDS_MAX = UINT64_C(1) << 18;
 
-struct log {
+/* Records of the older buffer, where the oldest is the first: as many as a file has room for, without text. */
+static const uint64_t OLD_RECORDS_MAX = GUEST_FILE_MAX / (sizeof("[    0.000000] \n") - 1);
+
+/*
+ * Pages that are read, page tables among them.  What those records have in the largest log that a kernel is
+ * built with, 2^25 bytes of text, takes less than half of it: they are one after the other.
+ */
+static const uint64_t READS_MAX = UINT64_C(1) << 18;
+
+struct guest_log {
 	struct guest_space *space;
-	uint8_t *text; /* TEXT_MAX bytes */
+	uint64_t reads_end; /* of the space's pages: what it may have read in the end */
+	uint8_t *text;      /* TEXT_MAX bytes */
 	guest_record_fn *fn;
 	void *ctx;
 	struct error *e;
 };
 
 /* Hand over the record of TIME with the SIZE bytes of text at VA. */
-static int hand_over(struct log *l, uint64_t time, uint64_t va, size_t size)
+static int hand_over(struct guest_log *l, uint64_t time, uint64_t va, size_t size)
 {
-	struct guest_record r = { time, l->text, size };
-	int err = guest_read_virtual(l->space, l->text, size, va);
+	struct guest_record r = { time, va, size };
 
-	return err ? guest_unreadable(err, "the text of a record of the kernel's log", l->e)
-		   : l->fn(l->ctx, &r);
+	return l->fn(l->ctx, l, &r);
+}
+
+/* Whether more may be read: 0, -ERR_MALFORMED. */
+static int check_reads(const struct guest_log *l)
+{
+	return l->space->pages.reads <= l->reads_end ? 0
+		: error_set(l->e, ERR_MALFORMED, "the kernel's log is in more places than a log can be: it is damaged");
+}
+
+int guest_record_text(struct guest_log *l, const struct guest_record *r, size_t n, const uint8_t **text)
+{
+	int err = guest_read_virtual(l->space, l->text, n, r->va);
+
+	*text = l->text;
+	return err ? guest_unreadable(err, "the text of a record of the kernel's log", l->e) : 0;
 }
 
 /*
@@ -150,7 +173,7 @@ static bool block(const struct ring *r, uint64_t begin, uint64_t next, uint64_t 
 }
 
 /* Hand over the record ID, if it is one. */
-static int ring_record(struct log *l, const struct ring *r, uint64_t id)
+static int ring_record(struct guest_log *l, const struct ring *r, uint64_t id)
 {
 	uint64_t index = id & ((UINT64_C(1) << r->count_bits) - 1);
 	uint64_t desc = r->descs + index * r->in.desc_size;
@@ -186,7 +209,7 @@ static int ring_record(struct log *l, const struct ring *r, uint64_t id)
 	return hand_over(l, time, r->data + at + BLOCK_HEAD, text_len < size ? text_len : size);
 }
 
-static int ring_records(struct log *l, struct guest_kernel *k)
+static int ring_records(struct guest_log *l, struct guest_kernel *k)
 {
 	struct ring r = { 0 };
 	uint64_t count, id, most;
@@ -202,8 +225,11 @@ static int ring_records(struct log *l, struct guest_kernel *k)
 	count = ((r.head_id - r.tail_id) & ID_MASK) + 1;
 	if (count > most)
 		count = most;
-	for (id = (r.head_id - count + 1) & ID_MASK; count > 0 && !err; count--, id = (id + 1) & ID_MASK)
-		err = ring_record(l, &r, id);
+	for (id = (r.head_id - count + 1) & ID_MASK; count > 0 && !err; count--, id = (id + 1) & ID_MASK) {
+		err = check_reads(l);
+		if (!err)
+			err = ring_record(l, &r, id);
+	}
 	return err;
 }
 
@@ -216,7 +242,32 @@ struct old_layout {
 	uint64_t size, time, len, text_len;         /* of a record */
 };
 
-static int old_records(struct log *l, struct guest_kernel *k)
+static int old_is_damaged(const struct guest_log *l)
+{
+	return error_set(l->e, ERR_MALFORMED, "the kernel's log has no end: it is damaged");
+}
+
+/* Hand over the record at AT in the buffer of BUF_LEN bytes at BUF; in *LEN what it takes there, 0 for the last. */
+static int old_record(struct guest_log *l, const struct old_layout *o, uint64_t buf, uint64_t buf_len,
+		      uint64_t at, uint64_t *len)
+{
+	uint64_t time, text_len, place;
+	int err = guest_read_number(l->space, buf + at + o->len, 2, len);
+
+	if (!err)
+		err = guest_read_number(l->space, buf + at + o->time, 8, &time);
+	if (!err)
+		err = guest_read_number(l->space, buf + at + o->text_len, 2, &text_len);
+	if (err)
+		return guest_unreadable(err, "a record of the kernel's log", l->e);
+	place = *len ? *len : buf_len - at;
+	if (o->size > place || text_len > place - o->size)
+		return error_set(l->e, ERR_MALFORMED,
+				 "a record of the kernel's log is longer than its place: it is damaged");
+	return hand_over(l, time, buf + at + o->size, text_len);
+}
+
+static int old_records(struct guest_log *l, struct guest_kernel *k)
 {
 	struct old_layout o;
 	const struct vmcoreinfo_want want[] = {
@@ -231,7 +282,7 @@ static int old_records(struct log *l, struct guest_kernel *k)
 		{ 0 }
 	};
 	const char *missing = vmcoreinfo_numbers(&k->info, want);
-	uint64_t buf, buf_len, first, next, at, count, time, len, text_len;
+	uint64_t buf, buf_len, first, next, at, count, len;
 	bool wrapped = false;
 	int err;
 
@@ -246,35 +297,33 @@ static int old_records(struct log *l, struct guest_kernel *k)
 		err = guest_read_number(l->space, o.next, 4, &next);
 	if (err)
 		return guest_unreadable(err, "the kernel's log", l->e);
-	for (at = first, count = 0; at != next && !err; at += len, count++) {
-		if (at >= buf_len || count > RECORDS_MAX)
-			return error_set(l->e, ERR_MALFORMED, "the kernel's log has no end: it is damaged");
-		err = guest_read_number(l->space, buf + at + o.len, 2, &len);
+	for (at = first, count = 0; at != next && !err; count++) {
+		if (at >= buf_len)
+			return old_is_damaged(l);
+		if (count > OLD_RECORDS_MAX)
+			return error_set(l->e, ERR_MALFORMED,
+					 "the kernel's log has more records than a log can have: it is damaged");
+		err = check_reads(l);
+		if (!err)
+			err = old_record(l, &o, buf, buf_len, at, &len);
 		if (!err && len == 0) {
-			/* It did not fit before the buffer's end, which is passed once. */
+			/* The next did not fit before the buffer's end, which is passed once. */
 			if (wrapped)
-				return error_set(l->e, ERR_MALFORMED, "the kernel's log has no end: it is damaged");
+				return old_is_damaged(l);
 			wrapped = true;
 			at = 0;
-			continue;
+		} else if (!err) {
+			at += len;
 		}
-		if (!err)
-			err = guest_read_number(l->space, buf + at + o.time, 8, &time);
-		if (!err)
-			err = guest_read_number(l->space, buf + at + o.text_len, 2, &text_len);
-		if (err)
-			return guest_unreadable(err, "a record of the kernel's log", l->e);
-		if (o.size > len || text_len > len - o.size)
-			return error_set(l->e, ERR_MALFORMED,
-					 "a record of the kernel's log is longer than its place: it is damaged");
-		err = hand_over(l, time, buf + at + o.size, text_len);
 	}
 	return err;
 }
 
 int guest_records(struct guest_kernel *k, guest_record_fn *fn, void *ctx, struct error *e)
 {
-	struct log l = { &k->space, malloc(TEXT_MAX), fn, ctx, e };
+	struct guest_log l = {
+		&k->space, k->space.pages.reads + READS_MAX, malloc(TEXT_MAX), fn, ctx, e
+	};
 	uint64_t prb;
 	int err;
 
@@ -299,23 +348,27 @@ static bool is_shown(uint8_t c)
 	return (c >= ' ' && c < 0x7f) || (c >= '\t' && c <= '\r');
 }
 
-static int print_record(void *ctx, const struct guest_record *r)
+static int print_record(void *ctx, struct guest_log *l, const struct guest_record *r)
 {
 	static const char digits[] = "0123456789abcdef";
 	struct print *p = ctx;
 	unsigned long long s = r->time / 1000000000, us = r->time / 1000 % 1000000;
+	const uint8_t *text;
 	size_t i, from;
+	int err = guest_record_text(l, r, r->size, &text);
 
+	if (err)
+		return err;
 	if (guest_print(p->out, p->e, "[%5llu.%06llu] ", s, us))
 		return -p->e->code;
 	for (i = from = 0; i < r->size; i++) {
-		if (is_shown(r->text[i]))
+		if (is_shown(text[i]))
 			continue;
-		buffer_add(p->out, r->text + from, i - from);
-		buffer_add(p->out, (char[]){ '\\', 'x', digits[r->text[i] >> 4], digits[r->text[i] & 15] }, 4);
+		buffer_add(p->out, text + from, i - from);
+		buffer_add(p->out, (char[]){ '\\', 'x', digits[text[i] >> 4], digits[text[i] & 15] }, 4);
 		from = i + 1;
 	}
-	buffer_add(p->out, r->text + from, i - from);
+	buffer_add(p->out, text + from, i - from);
 	return guest_print(p->out, p->e, "\n");
 }
 

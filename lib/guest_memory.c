@@ -39,21 +39,43 @@ int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa)
 	return n ? ram_read(g->ram, to, n, gpa - g->base) : 0;
 }
 
+/* Where KEPT has PAGE, or else what was not used for the longest time. */
+static unsigned slot_of(const struct guest_pages *kept, uint64_t page)
+{
+	unsigned i, oldest = 0;
+
+	if (kept->page[kept->last] == page + 1)
+		return kept->last;
+	for (i = 0; i < GUEST_PAGES; i++) {
+		if (kept->page[i] == page + 1)
+			return i;
+		if (kept->used[i] < kept->used[oldest])
+			oldest = i;
+	}
+	return oldest;
+}
+
 int guest_read_kept(const struct guest_memory *g, struct guest_pages *kept, void *to, size_t n, uint64_t gpa)
 {
 	uint64_t page = gpa / RAM_PAGE, at = gpa % RAM_PAGE;
-	unsigned slot = page % GUEST_PAGES;
+	unsigned slot;
 	int err;
 
-	if (n > KEPT_MAX || at + n > RAM_PAGE || !guest_has(g, page * RAM_PAGE, RAM_PAGE))
+	if (n > KEPT_MAX || at + n > RAM_PAGE || !guest_has(g, page * RAM_PAGE, RAM_PAGE)) {
+		kept->reads += 1 + n / RAM_PAGE;
 		return guest_read(g, to, n, gpa);
+	}
+	slot = slot_of(kept, page);
 	if (kept->page[slot] != page + 1) {
+		kept->reads++;
 		kept->page[slot] = 0;
 		err = guest_read(g, kept->bytes[slot], RAM_PAGE, page * RAM_PAGE);
 		if (err)
 			return err;
 		kept->page[slot] = page + 1;
 	}
+	kept->used[slot] = ++kept->uses;
+	kept->last = slot;
 	memcpy(to, kept->bytes[slot] + at, n);
 	return 0;
 }

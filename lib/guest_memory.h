@@ -35,12 +35,17 @@ bool guest_has(const struct guest_memory *g, uint64_t gpa, uint64_t n);
 int guest_read(const struct guest_memory *g, void *to, size_t n, uint64_t gpa);
 
 /*
- * Pages that were read, for those who look at little in many places.  Starts as { 0 }.  As memory was
- * then: it is made anew where that may have changed.
+ * Pages that were read, for those who look at little in many places: those that were used last,
+ * whichever they are, for page tables and what they lead to must not push each other out.  Starts
+ * as { 0 }.  As memory was then: it is made anew where that may have changed.
  */
-enum { GUEST_PAGES = 8 };
+enum { GUEST_PAGES = 16 };
 struct guest_pages {
 	uint64_t page[GUEST_PAGES]; /* the number of each, plus 1; 0: none */
+	uint64_t used[GUEST_PAGES]; /* the value of USES when it was used last */
+	uint64_t uses;
+	unsigned last;  /* the one that was used last */
+	uint64_t reads; /* how often memory was read, pages: what looks in too many places is told by it */
 	uint8_t bytes[GUEST_PAGES][RAM_PAGE];
 };
 

@@ -20,6 +20,7 @@ from mounted import WorkDir  # noqa: E402
 SMSNAP = os.environ.get("SMSNAP", "smsnap")
 FILES = ["vmcoreinfo", "banner", "release", "cmdline", "kaslr", "dmesg", "kallsyms", "tasks"]
 SECONDS, MEMORY = 2.0, 64 * MIB
+PAGE = 4096
 # A sanitizer's programs are slower and larger.
 SLOW = os.environ.get("SMFS_SANITIZED") == "1"
 SEEDS = 400 if os.environ.get("SMFS_TEST_ALL") == "1" else 6
@@ -176,9 +177,89 @@ def large(work):
         ask_all("%d symbols" % count, g, work)
 
 
+def scatter(g, pages, stride=1):
+    """Map PAGES, physical addresses or 0, one after the other at g.vmalloc, with page tables STRIDE pages apart."""
+    def table(entries):
+        pa = g.give(PAGE, stride * PAGE)
+        g.poke(pa, b"".join(num(entry and entry | 0x63, 8) for entry in entries))
+        return pa
+    for _ in range(3):
+        pages = [table(pages[i:i + 512]) if any(pages[i:i + 512]) else 0 for i in range(0, len(pages), 512)]
+    assert len(pages) == 1
+    g.poke(g.root + 8 * (g.vmalloc >> 39 & 511), num(pages[0] | 0x63, 8))
+
+
+def backwards(i, bits):
+    """Number I with its bits the other way round: whoever counts is everywhere."""
+    return int(format(i, "0%db" % bits)[::-1], 2)
+
+
+def scattered_log(work):
+    """As many records as are believed, of the longest text, each in another place of a ring of 2 GiB, which is
+    little memory, mapped again and again. Each starts with its number."""
+    bits, ring = 18, 31
+    count = 1 << bits
+    g = Guest(size=64 * MIB)
+    guestmake.printk_ring(g, [(1, b"x", FINAL)], 4, 9)
+    ids = g.give(8 * count, PAGE)
+    g.poke(ids, b"".join(num(i, 8) for i in range(count)))
+    pages, descs = [ids] * (2 * count), bytearray(24 * count)
+    for i in range(count):
+        place = 2 * backwards(i, bits)
+        pages[place] = ids + i // 512 * PAGE
+        begin = place * PAGE + i % 512 * 8
+        struct.pack_into("<QQQ", descs, 24 * i, FINAL << 62 | i, begin, begin + 8 + 65528)
+    scatter(g, pages, 8)
+    # All infos are one.
+    info = g.put_outside(bytes(16) + num(65535, 2) + bytes(70))
+    prb = int.from_bytes(g.ram[g.image_next - 8 - g.base:g.image_next - g.base], "little")
+    g.poke(g.image_pa + prb - g.image, num(bits, 4) + bytes(4) + num(g.put_outside(bytes(descs)), 8) + num(info, 8)
+           + num(count - 1, 8) + num(0, 8) + bytes(8) + num(ring, 4) + bytes(4) + num(g.vmalloc, 8))
+    g.info = [line if not line.startswith("SIZE(printk_info)") else "SIZE(printk_info)=0" for line in g.info]
+    g.finish()
+    ask_all("a scattered log", g, work)
+    # An older buffer in which a record's parts are far from each other.
+    g = Guest(size=32 * MIB)
+    record = g.give(PAGE, PAGE)
+    g.poke(record, (num(16, 2) + num(14, 2) + bytes(12)) * (PAGE // 16))
+    scatter(g, [record] * (32 * MIB // PAGE))
+    for name, value in {"": g.vmalloc, "_len": 16 * MIB, "_first": 0, "_next": 16 * MIB - 4}.items():
+        symbol = "log_buf" + name if name in ("", "_len") else "log" + name + "_idx"
+        g.info.append("SYMBOL(%s)=%x" % (symbol, g.put(num(value, 8))))
+    g.info += ["SIZE(printk_log)=1", "OFFSET(printk_log.ts_nsec)=%d" % (4 * MIB), "OFFSET(printk_log.len)=0",
+               "OFFSET(printk_log.text_len)=%d" % (8 * MIB + 2)]
+    g.finish()
+    ask_all("an older log in pieces", g, work)
+
+
+def scattered_tasks(work):
+    """Lists that are too long for tasks, each element on another page, with eight first tasks."""
+    lists, count, bits = 8, (1 << 17) + 8, 21
+    g = Guest(size=144 * MIB)
+    elements = g.give(32 * lists * count, PAGE)
+    heads = [g.put(bytes(12288), PAGE) + 9216 for _ in range(lists)]
+
+    def place(element):
+        return g.vmalloc + backwards(element, bits) * PAGE + element % 128 * 32
+
+    data, pages = bytearray(32 * lists * count), [0] * (1 << bits)
+    for e in range(lists * count):
+        first, last = e % count == 0, e % count == count - 1
+        struct.pack_into("<QQ4s", data, 32 * e, 0 if last else place(e + 1), heads[e // count] if first else place(e - 1),
+                         b"task")
+        pages[backwards(e, bits)] = elements + e // 128 * PAGE
+    g.poke(elements, bytes(data))
+    for i, head in enumerate(heads):
+        g.poke(head - g.image + g.image_pa, num(place(i * count), 8) + bytes(8) + b"swapper".ljust(16, b"\0"))
+    scatter(g, pages)
+    g.finish()
+    if "tasks" not in ask_all("scattered tasks", g, work, ["tasks"]):
+        sys.exit("FAIL: scattered tasks: there are none")
+
+
 def main():
     with WorkDir() as work:
-        for test in (everywhere, cycles, large, mutants):
+        for test in (everywhere, cycles, large, scattered_log, scattered_tasks, mutants):
             test(work)
     print("%d runs; at most %.2f seconds" % (runs, most["seconds"]))
 

@@ -5,6 +5,7 @@ Nothing of a real kernel is in them, and nothing here knows how smfs reads them:
 those of the kernel's own structures, with sizes and offsets that this file chooses.
 """
 
+import collections
 import struct
 
 import snapstates
@@ -216,16 +217,25 @@ def printk_ring(guest, records, count_bits, size_bits, to_the_end=False):
 
 
 def log_buf(guest, records, size):
-    """The same as before 5.10: records of struct printk_log in a buffer of SIZE bytes."""
-    buf, at, first, places = bytearray(size), 0, 0, []
+    """The same as before 5.10: records of struct printk_log in a buffer of SIZE bytes.
+
+    Where it goes on at its start, there is a record without a length, which vmcore-dmesg prints too.
+    """
+    buf, at, places = bytearray(size), 0, collections.deque()
     for time, text in records:
         need = up(16 + len(text), 8)
         if at + need + 16 > size:
+            # The next is at the start, and the oldest ones, from here on, make way.
+            while places and places[0][0] >= at:
+                places.popleft()
             buf[at:at + 16] = bytes(16)
+            places.append((at, 0, b""))
             at = 0
-        record = num(time, 8) + num(need, 2) + num(len(text), 2) + num(0, 2) + bytes(2)
-        buf[at:at + need] = (record + text).ljust(need, b"\0")
-        places = [p for p in places if p[0] + p[1] <= at or p[0] >= at + need] + [(at, need, time, text)]
+        # There is room for another such mark, too.
+        while places and at <= places[0][0] < at + need + 16:
+            places.popleft()
+        buf[at:at + need] = (num(time, 8) + num(need, 2) + num(len(text), 2) + bytes(4) + text).ljust(need, b"\0")
+        places.append((at, time, text))
         at += need
     first = places[0][0]
     guest.info += ["SYMBOL(log_buf)=%x" % guest.put(num(guest.put_outside(bytes(buf)), 8)),
@@ -234,7 +244,7 @@ def log_buf(guest, records, size):
                    "SYMBOL(log_next_idx)=%x" % guest.put(num(at, 4)), "SIZE(printk_log)=16",
                    "OFFSET(printk_log.ts_nsec)=0", "OFFSET(printk_log.len)=8", "OFFSET(printk_log.text_len)=10",
                    "OFFSET(printk_log.dict_len)=12"]
-    return [(time, text) for _, _, time, text in places]
+    return [(time, text) for _, time, text in places]
 
 
 def log_text(records):
