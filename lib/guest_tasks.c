@@ -17,7 +17,7 @@ enum { NAME_SIZE = 16 };
 
 enum {
 	TASKS_MAX = 1 << 17,     /* in a list */
-	STEPS_MAX = 1 << 20,     /* along lists, in all */
+	STEPS_MAX = 2 * TASKS_MAX, /* along lists, in all: what is no list of tasks ends after a few */
 	CANDIDATES = 64,         /* for the first task */
 	WINDOW = 8192,           /* a list's member is at most so far before the name, */
 	MEMBERS_WINDOW = 4096,   /* and what else is looked for */
@@ -30,8 +30,8 @@ enum {
 /* Members, counted from the name's first byte. */
 struct shape {
 	int64_t tasks;
-	bool has_pid, has_state, has_stack;
-	int64_t pid, state, stack;
+	bool has_pid, has_state, has_exit_state, has_stack;
+	int64_t pid, state, exit_state, stack;
 };
 
 struct tasks {
@@ -46,6 +46,20 @@ static bool is_pointer(const struct guest_kernel *k, uint64_t v)
 {
 	/* Of the kernel's half. */
 	return (int64_t)v >> (k->space.va_bits - (k->space.machine == GUEST_X86_64)) == -1;
+}
+
+/* Read what is mapped of the N bytes before VA, from VA down, to where they belong in TO. */
+static void read_before(struct guest_kernel *k, uint8_t *to, size_t n, uint64_t va)
+{
+	size_t take;
+
+	for (; n > 0; n -= take, va -= take) {
+		take = (va - 1) % RAM_PAGE + 1;
+		if (take > n)
+			take = n;
+		if (guest_read_virtual(&k->space, to + n - take, take, va - take))
+			return;
+	}
 }
 
 /* Whether a name is at VA; PRINTED: as the kernel itself makes them. */
@@ -187,11 +201,11 @@ static int find_members(struct tasks *t, struct error *e)
 	uint64_t *scratch = malloc(count * sizeof(*scratch));
 	int err = windows && scratch ? 0 : error_set(e, ENOMEM, "out of memory");
 
-	for (i = 0; i < count && !err; i++)
-		if (guest_read_virtual(&t->kernel->space, windows + i * MEMBERS_WINDOW, MEMBERS_WINDOW,
-				       name_at(&t->names, i) - MEMBERS_WINDOW))
-			memset(windows + i * MEMBERS_WINDOW, 0xff, MEMBERS_WINDOW);
 	if (!err) {
+		/* No member has that. */
+		memset(windows, 0xff, count * MEMBERS_WINDOW);
+		for (i = 0; i < count; i++)
+			read_before(t->kernel, windows + i * MEMBERS_WINDOW, MEMBERS_WINDOW, name_at(&t->names, i));
 		t->shape.has_pid = find_pid(windows, count, scratch, &t->shape.pid);
 		t->shape.has_stack = find_stack(t->kernel, windows, count, scratch, &t->shape.stack);
 	}
@@ -219,7 +233,7 @@ static void keep(struct tasks *t, int64_t tasks)
 /* The list of the first task whose name is at NAME: true if it is whole. */
 static bool try_name(struct tasks *t, uint64_t name, bool known)
 {
-	uint8_t window[WINDOW];
+	uint8_t window[WINDOW] = { 0 };
 	bool whole;
 	size_t count;
 	int64_t at;
@@ -230,8 +244,7 @@ static bool try_name(struct tasks *t, uint64_t name, bool known)
 			keep(t, t->shape.tasks);
 		return whole && count >= KERNEL_NAMES;
 	}
-	if (guest_read_virtual(&t->kernel->space, window, sizeof(window), name - WINDOW))
-		return false;
+	read_before(t->kernel, window, sizeof(window), name);
 	for (at = -WINDOW; at <= -16; at += 8) {
 		if (!is_pointer(t->kernel, le_get(window + WINDOW + at, 8)))
 			continue;
@@ -288,39 +301,40 @@ static bool shape_by_btf(struct guest_kernel *k, struct shape *s)
 {
 	struct btf_want m[] = {
 		{ .name = "comm" }, { .name = "tasks" }, { .name = "pid" }, { .name = "stack" },
-		{ .name = "__state" }, { .name = "state" }, { 0 }
+		{ .name = "exit_state" }, { .name = "__state" }, { .name = "state" }, { 0 }
 	};
-	const struct btf_want *state = &m[4];
+	const struct btf_want *state = &m[5];
 
 	if (guest_btf_find(k, "task_struct", m) || !m[0].found || !m[1].found)
 		return false;
 	if (!state->found)
-		state = &m[5];
+		state = &m[6];
 	*s = (struct shape){
 		.tasks = (int64_t)m[1].offset - m[0].offset,
 		.has_pid = m[2].found, .pid = (int64_t)m[2].offset - m[0].offset,
 		.has_stack = m[3].found, .stack = (int64_t)m[3].offset - m[0].offset,
+		.has_exit_state = m[4].found, .exit_state = (int64_t)m[4].offset - m[0].offset,
 		.has_state = state->found, .state = (int64_t)state->offset - m[0].offset,
 	};
 	return true;
 }
 
-/* As ps(1) has them: by the lowest bit that is set. */
-static char state_letter(uint64_t state)
+/* As /proc/PID/stat has it, and ps(1): by the highest bit of both that is told, R if there is none. */
+static char state_letter(uint64_t state, uint64_t exit_state)
 {
-	/* TASK_UNINTERRUPTIBLE and TASK_NOLOAD: it waits for work, and is not counted as busy. */
-	enum { UNINTERRUPTIBLE = 2, NOLOAD = 0x400 };
-	static const char letters[] = "SDTtXZP";
+	/* IDLE: it waits for work, and is not counted as busy.  Who is FROZEN, or waits for an RTLOCK, is D. */
+	enum { TOLD = 0x7f, IDLE = 0x402, RTLOCK = 0x1000, FROZEN = 0x8000 };
+	static const char letters[] = "RSDTtXZP";
+	uint64_t told = (state | exit_state) & TOLD;
 	unsigned i;
 
-	if ((state & (UNINTERRUPTIBLE | NOLOAD)) == (UNINTERRUPTIBLE | NOLOAD))
+	if (state & (RTLOCK | FROZEN))
+		return 'D';
+	if ((state & IDLE) == IDLE)
 		return 'I';
-	if (state == 0)
-		return 'R';
-	for (i = 0; i < sizeof(letters) - 1; i++)
-		if (state >> i & 1)
-			return letters[i];
-	return '?';
+	for (i = 0; told >> i; i++)
+		;
+	return letters[i];
 }
 
 /* A line: pid, state, stack and name, with - for what is not known. */
@@ -329,7 +343,7 @@ static int print_task(struct tasks *t, uint64_t at, struct buffer *out, struct e
 	struct guest_space *s = &t->kernel->space;
 	const struct shape *shape = &t->shape;
 	char name[NAME_SIZE + 1] = { 0 };
-	uint64_t pid, state, stack;
+	uint64_t pid, state, exit_state = 0, stack;
 	const char *c;
 	int err = 0;
 
@@ -337,11 +351,12 @@ static int print_task(struct tasks *t, uint64_t at, struct buffer *out, struct e
 	if (guest_read_virtual(s, name, NAME_SIZE, at) ||
 	    (shape->has_pid && guest_read_number(s, at + (uint64_t)shape->pid, 4, &pid)) ||
 	    (shape->has_state && guest_read_number(s, at + (uint64_t)shape->state, 4, &state)) ||
+	    (shape->has_exit_state && guest_read_number(s, at + (uint64_t)shape->exit_state, 4, &exit_state)) ||
 	    (shape->has_stack && guest_read_number(s, at + (uint64_t)shape->stack, 8, &stack)))
 		return 0;
 	err = shape->has_pid ? guest_print(out, e, "%u ", (unsigned)pid) : guest_print(out, e, "- ");
 	if (!err)
-		err = guest_print(out, e, "%c ", shape->has_state ? state_letter(state) : '-');
+		err = guest_print(out, e, "%c ", shape->has_state ? state_letter(state, exit_state) : '-');
 	if (!err)
 		err = shape->has_stack ? guest_print(out, e, "0x%016llx ", (unsigned long long)stack)
 				       : guest_print(out, e, "- ");

@@ -60,6 +60,14 @@ def ask_all(what, g, work, names=(*FILES, "vmcore")):
             if ask(what, g, work, ["vmcore", path, "-o", path + ".core"] if name == "vmcore" else ["guest", name, path])]
 
 
+def refusal(what, g, work, name):
+    """What smsnap says of the file NAME, which must not be had."""
+    if ask_all(what, g, work, [name]):
+        sys.exit("FAIL: %s: there is %s" % (what, name))
+    return subprocess.run([SMSNAP, "guest", name, os.path.join(work, "snap")], check=False, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE).stderr
+
+
 def a_guest(**how):
     """One with everything."""
     g = Guest(**how)
@@ -147,7 +155,8 @@ def large(work):
     """The most of everything that is believed."""
     g = Guest(size=48 * MIB)
     # A list of tasks that fills memory, and all claim to be first.
-    n, start = 100000, g.put_outside(bytes(8192 + 160 * 100000), 4096)
+    n = (1 << 17) - 1
+    start = g.put_outside(bytes(8192 + 160 * n), 4096)
     g.put(b"swapper/0".ljust(16, b"\0"))
     head = g.put(bytes(16)) - 16 - 64
     places = [head] + [start + 4096 + 160 * i for i in range(n)]
@@ -159,6 +168,9 @@ def large(work):
     found = ask_all("many tasks and records", g, work)
     if not {"tasks", "dmesg"} <= set(found):
         sys.exit("FAIL: many tasks and records: only %s" % found)
+    said = subprocess.run([SMSNAP, "guest", "tasks", os.path.join(work, "snap")], check=True, stdout=subprocess.PIPE).stdout
+    if said.count(b"\n") != n + 1:
+        sys.exit("FAIL: of %d tasks there are %d" % (n + 1, said.count(b"\n")))
     # Tables of symbols of which every name is the longest, and one symbol too many.
     for count in (100000, 1 << 20, (1 << 32) - 1):
         g = Guest(size=48 * MIB)
@@ -218,6 +230,11 @@ def scattered_log(work):
     g.info = [line if not line.startswith("SIZE(printk_info)") else "SIZE(printk_info)=0" for line in g.info]
     g.finish()
     ask_all("a scattered log", g, work)
+    # With little text all of them would fit into a file.
+    g.poke(info + 16 - g.direct, num(8, 2))
+    said = refusal("a scattered log of little text", g, work, "dmesg")
+    if b"in more places than a log can be" not in said:
+        sys.exit("FAIL: a scattered log of little text: %r" % said)
     # An older buffer in which a record's parts are far from each other.
     g = Guest(size=32 * MIB)
     record = g.give(PAGE, PAGE)

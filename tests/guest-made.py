@@ -52,7 +52,12 @@ RECORDS = [(0, BANNER, FINAL), (1000, b"Command line: " + CMDLINE, FINAL),
            (4 * 10**9 + 1, None, FINAL), (5 * 10**9, b"being written", FREE), (123456 * 10**9 + 5000, b"late", FINAL)]
 
 TASKS = [(0, 0, b"swapper/0"), (1, 1, b"init"), (2, 1, b"kthreadd"), (3, 0x402, b"kworker/0:0"), (17, 2, b"in D"),
-         (40, 4, b"stopped"), (41, 0x20, b"gone"), (77, 0, b"\xc3\xa9\n")]
+         (40, 0x104, b"stopped"), (41, 0x80, b"zombie", 0x20), (42, 0x80, b"dead", 0x10), (43, 0x80, b"ends"),
+         (44, 0x80, b"reaped", 0x30), (45, 0, b"at its end", 0x20), (50, 8, b"traced"), (51, 0x40, b"parked"), (52, 0x102, b"killable"),
+         (53, 0x2001, b"freezable"), (54, 0x2402, b"idle, freezable"), (55, 0x8000, b"frozen"), (56, 0x1000, b"rtlock"),
+         (57, 0x200, b"waking"), (58, 0x800, b"new"), (77, 0, b"\xc3\xa9\n")]
+# What /proc/PID/stat would say.
+STATES = b"RSSIDTZXRZZtPDSIDDRRR"
 
 
 def symbols_of(guest, count=600, longest=100):
@@ -80,13 +85,12 @@ def full_guest(order="6.5", shape="btf", log="ring", absolute=False, wide=False,
     guestmake.kallsyms(g, symbols, order, absolute, wide, order == "6.5")
     want["kallsyms"] = guestmake.kallsyms_text(symbols)
     stacks = guestmake.tasks(g, TASKS)
-    letters = {0: b"R", 1: b"S", 2: b"D", 4: b"T", 0x20: b"Z", 0x402: b"I"}
     if shape == "btf":
         guestmake.btf(g)
     want["tasks"] = b"".join(
-        b"%d %s 0x%016x %s\n" % (pid, letters[state] if shape == "btf" else b"-", stack,
-                                 name.replace(b"\xc3\xa9\n", b"\\xc3\\xa9\\x0a"))
-        for (pid, state, name), stack in zip(TASKS, stacks))
+        b"%d %c 0x%016x %s\n" % (task[0], letter if shape == "btf" else b"-", stack,
+                                 task[2].replace(b"\xc3\xa9\n", b"\\xc3\\xa9\\x0a"))
+        for task, letter, stack in zip(TASKS, STATES, stacks))
     return g, want
 
 
@@ -172,6 +176,22 @@ def long_log(work):
         smsnap("vmcore", path, "-o", core)
         said = subprocess.run(["vmcore-dmesg", core], check=True, stdout=subprocess.PIPE).stdout
         same("vmcore-dmesg, a long log", said, want)
+
+
+def first_page(work):
+    """The first task is at the start of what is mapped, and of the image: by its shape it is found all the same."""
+    path = os.path.join(work, "snap")
+    for how in ({"hole": True}, {}):
+        g = Guest(**how)
+        if not how:
+            g.image_next = g.image_pa
+        tasks = [(0, 0, b"swapper/0"), (1, 1, b"init"), (2, 1, b"kthreadd"), (70, 1, b"seventy"), (71, 1, b"another")]
+        stacks = guestmake.tasks(g, tasks)
+        g.image_next = max(g.image_next, g.root + g.page)
+        g.finish()
+        g.write(path)
+        same("the first task in the first page", b"".join(
+            b"%d - 0x%016x %s\n" % (pid, stack, name) for (pid, _, name), stack in zip(tasks, stacks)), guest_file("tasks", path))
 
 
 def lost_lines(work):
@@ -460,7 +480,7 @@ def other_programs(work):
 def main():
     require_fuse()
     with WorkDir() as work:
-        for test in (variants, random_logs, long_log, lost_lines, where_info_is, cores, no_kernel, mounted, other_programs):
+        for test in (variants, random_logs, long_log, first_page, lost_lines, where_info_is, cores, no_kernel, mounted, other_programs):
             test(work)
     print("%d checks" % checks)
 

@@ -31,6 +31,8 @@ def compare_tasks(stat, tasks):
         # /proc has a workqueue's work after a kernel thread's name, or its whole name.
         if not name.startswith(shown[pid]):
             sys.exit("%d is called %s, not %s" % (pid, name, shown[pid]))
+    if not {state for _, state, _, _ in lines} <= set("RSDTtXZPI-"):
+        sys.exit("states that there are not")
     if len({stack for _, _, stack, _ in lines}) != len(lines):
         sys.exit("stacks are not different")
 

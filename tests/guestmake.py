@@ -310,20 +310,22 @@ def kallsyms_text(symbols):
 # ---- tasks ----------------------------------------------------------------------
 
 # Where members are in struct task_struct: whatever they are, they are found.
-SIZE, STATE, STACK, TASKS, PID, TGID, COMM = 2560, 24, 32, 1160, 1368, 1372, 1856
+SIZE, STATE, STACK, TASKS, EXIT_STATE, PID, TGID, COMM = 2560, 24, 32, 1160, 1340, 1368, 1372, 1856
 
 
 def tasks(guest, listed):
-    """LISTED: (pid, state, name) each; the first is the idle task, in the image. Their stacks."""
+    """LISTED: (pid, state, name) each, and exit_state if it is not 0; the first is the idle task, in the image.
+    Their stacks."""
     stacks = [guest.vmalloc + 0x10000 + i * 0x8000 for i in range(len(listed))]
     places = []
     for i in range(len(listed)):
         places.append(guest.put(bytes(SIZE), 64) if i == 0 else guest.put_outside(bytes(SIZE), 64))
-    for i, (pid, state, name) in enumerate(listed):
+    for i, (pid, state, name, *exit_state) in enumerate(listed):
         task = bytearray(SIZE)
         # Something like it, before what is looked for.
         task[8:16] = num(guest.direct + 0x5000 + 64 * i & MASK, 8)
         task[STATE:STATE + 4] = num(state, 4)
+        task[EXIT_STATE:EXIT_STATE + 4] = num(*(exit_state or [0]), 4)
         task[STACK:STACK + 8] = num(stacks[i], 8)
         around = places[(i + 1) % len(listed)] + TASKS, places[i - 1] + TASKS
         task[TASKS:TASKS + 16] = num(around[0], 8) + num(around[1], 8)
@@ -356,8 +358,8 @@ def btf(guest):
     kind(b"color", 6, 2, 4, struct.pack("<IIII", name(b"red"), 0, name(b"green"), 1))
     kind(b"", 13, 1, 1, struct.pack("<II", 0, 1))
     kind(b"", 19, 1, 8, struct.pack("<III", name(b"wide"), 0, 1))
-    members = [(b"__state", STATE), (b"stack", STACK), (b"tasks", TASKS), (b"pid", PID), (b"tgid", TGID),
-               (b"comm", COMM)]
+    members = [(b"__state", STATE), (b"stack", STACK), (b"tasks", TASKS), (b"exit_state", EXIT_STATE), (b"pid", PID),
+               (b"tgid", TGID), (b"comm", COMM)]
     kind(b"task_struct", 4, len(members), SIZE,
          b"".join(struct.pack("<III", name(text), 1, at * 8) for text, at in members), flag=1)
     head = struct.pack("<HBBIIIII", 0xeb9f, 1, 0, 24, 0, len(types), len(types), len(strings))
