@@ -17,7 +17,8 @@ enum { NAME_SIZE = 16 };
 
 enum {
 	TASKS_MAX = 1 << 17,     /* in a list */
-	STEPS_MAX = 2 * TASKS_MAX, /* along lists, in all: what is no list of tasks ends after a few */
+	/* Along lists, in all: what is no list of tasks ends after a few. */
+	STEPS_MAX = TASKS_MAX + TASKS_MAX / 4,
 	CANDIDATES = 64,         /* for the first task */
 	WINDOW = 8192,           /* a list's member is at most so far before the name, */
 	MEMBERS_WINDOW = 4096,   /* and what else is looked for */
