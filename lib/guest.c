@@ -79,9 +79,11 @@ static int match_start(struct record_search *s, size_t i, struct guest_log *l, c
 	if (err)
 		return err;
 	buffer_add(&s->found[i], text + n, r->size - n);
+	if (s->found[i].failed)
+		return -ENOMEM;
 	s->is_found[i] = true;
 	s->left--;
-	return s->found[i].failed ? -ENOMEM : 0;
+	return 0;
 }
 
 static int match_record(void *ctx, struct guest_log *l, const struct guest_record *r)
