@@ -146,7 +146,7 @@ static void check_accepted(const struct container *c, const uint8_t *data, size_
 	container_encode(c, NULL, &out);
 	demand_bytes("encoding", &out, data, n);
 	buffer_free(&out);
-	fuzz_leaves(c, container_root(), check_leaf, (void *)data);
+	fuzz_leaves(c, container_root(), true, check_leaf, (void *)data);
 	if (!is_beside(head_of(data, size)))
 		check_json(c, data);
 	check_prefix(head_of(data, n), data, n - 1);

@@ -4,7 +4,7 @@
  *
  * An input is a byte that says of what kind the blob is; three edits (a u16 that chooses the
  * leaf, and 16 bytes of a value), and the blob's bytes.  One in so many is looked at as JSON too,
- * which takes time.  It is not for the input to say which, or what is kept would all say it.
+ * and looked up, which takes time.  It is not for the input to say which, or what is kept would all say it.
  */
 #include <json-c/json_object.h>
 #include <stdio.h>
@@ -179,7 +179,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	demand(!fuzz_decode(kinds[k].head, bytes.bytes, bytes.size, 0, &c, &e), "%s", e.text);
 	demand(!container_find(c, kinds[k].directory, &directory), "no directory");
 	w = (struct world){ .c = c };
-	fuzz_leaves(c, directory, note_leaf, &w);
+	fuzz_leaves(c, directory, thorough, note_leaf, &w);
 	demand(w.count > 0, "no raw");
 	if (thorough)
 		check_anew(k, c);

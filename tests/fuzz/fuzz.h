@@ -68,9 +68,9 @@ int fuzz_decode(const struct field *root, const void *p, size_t n, uint64_t base
 struct json_object;
 void fuzz_forget_pages(struct json_object *document);
 
-/* Call FN for each leaf below DIR, views too. */
+/* Call FN for each leaf below DIR, views too.  LOOK_UP, which takes time: that each is found by its name. */
 typedef void fuzz_leaf(void *ctx, const struct container *c, struct node n);
-void fuzz_leaves(const struct container *c, struct node dir, fuzz_leaf *fn, void *ctx);
+void fuzz_leaves(const struct container *c, struct node dir, bool look_up, fuzz_leaf *fn, void *ctx);
 
 /*
  * The value that a number's file of WIDTH bytes takes the N bytes at TEXT for, as
