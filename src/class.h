@@ -78,6 +78,9 @@ int class_refuse_truncate(struct fs *fs, fuse_ino_t ino, uint64_t size,
 			  const struct fuse_file_info *fi);
 int class_flush_nothing(struct fs *fs, fuse_ino_t ino, const struct fuse_file_info *fi);
 
+/* Free what there is of fs->vmcore. */
+void vmcore_destroy(struct fs *fs);
+
 /* The kernel has kept what RAM was before SIZE bytes at OFFSET of it were written. */
 void vmcore_ram_written(struct fs *fs, uint64_t offset, uint64_t size);
 

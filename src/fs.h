@@ -16,11 +16,10 @@ struct guest_names {
 	uint32_t known, present; /* bit I: guest_files[I] */
 };
 
-/* What the kernel may have of the core. */
-struct vmcore_cache {
+/* The core's inodes, each with a head of its own, the newest first (class_vmcore.c). */
+struct vmcore_inodes {
 	pthread_mutex_t lock;
-	struct buffer head;   /* that was read last */
-	_Atomic bool is_used; /* since ever */
+	struct vmcore_inode *newest; /* owned; null: the core was never open */
 };
 
 struct fs {
@@ -29,7 +28,7 @@ struct fs {
 	struct temps temps;
 	struct passthrough passthrough;
 	struct guest_names guest;
-	struct vmcore_cache vmcore;
+	struct vmcore_inodes vmcore;
 	struct fuse_session *session;
 	bool initialized; /* the kernel's first request was taken */
 	unsigned max_read; /* bytes, as the mount was told; 0: no limit of ours */

@@ -341,8 +341,7 @@ static void fs_init(struct fs *fs, const struct options *o, struct snapshot *sna
 static void fs_destroy(struct fs *fs)
 {
 	passthrough_destroy(&fs->passthrough);
-	buffer_free(&fs->vmcore.head);
-	pthread_mutex_destroy(&fs->vmcore.lock);
+	vmcore_destroy(fs);
 	pthread_mutex_destroy(&fs->guest.lock);
 	temps_destroy(&fs->temps);
 	files_destroy(&fs->files);

@@ -4,6 +4,7 @@
 them is what was put into them, and where dmesg tools and debuggers are installed, those agree.
 """
 
+import mmap
 import os
 import random
 import shutil
@@ -439,12 +440,92 @@ def mounted(work):
         same("after it", b"changed!", os.pread(fd, 8, head + 0x6000))
         with open(m.path("vcpu/0/regs/rip"), "w", encoding="ascii") as f:
             f.write("0x4242\n")
-        place = 0x2000 + 20 + 112 + 8 * 16
         with open(core, "rb", buffering=0) as f:
-            same("an edited register", (0x4242).to_bytes(8, "little"), os.pread(f.fileno(), 8, place))
+            same("an edited register", (0x4242).to_bytes(8, "little"), os.pread(f.fileno(), 8, RIP))
         os.close(fd)
     with Mount(path, "-oumask=0,ro") as m:
         same("of a mount that is read-only", 0o400, os.stat(m.path("guest/dmesg")).st_mode & 0o777)
+
+
+RIP = 0x2000 + 20 + 112 + 8 * 16    # its place in a core
+
+
+class OpenCore:
+    """A core that is open, and what its first vCPU's rip is for it."""
+
+    def __init__(self, path, rip):
+        self.fd, self.rip = os.open(path, os.O_RDONLY), rip
+        self.mappings = []
+
+    def map(self):
+        self.mappings.append(mmap.mmap(self.fd, 0x10000, mmap.MAP_PRIVATE, mmap.PROT_READ))
+
+    def check(self, what):
+        want = self.rip.to_bytes(8, "little")
+        same(what, want, os.pread(self.fd, 12288, 0)[RIP:RIP + 8])
+        for m in self.mappings:
+            same(what + ", mapped", want, m[RIP:RIP + 8])
+
+    def close(self):
+        for m in self.mappings:
+            m.close()
+        os.close(self.fd)
+
+
+def many_heads(work):
+    """Each open core has the registers of its time, whatever is open as well and whoever reads first."""
+    path = os.path.join(work, "snap")
+    g, _, states, _ = x86_guest()
+    g.write(path, states)
+    for options in (), ("-oram=direct",):
+        what = "heads, %s: " % (options or "cached",)
+        with Mount(path, *options) as m:
+            core, values = m.path("vmcore"), iter(range(0x1001, 0x100000))
+
+            def edit():
+                value = next(values)
+                with open(m.path("vcpu/0/regs/rip"), "w", encoding="ascii") as f:
+                    f.write("0x%x\n" % value)
+                return value
+
+            old = OpenCore(core, edit())
+            new = OpenCore(core, edit())
+            old.check(what + "the older, read first")
+            new.check(what + "the newer after that")
+            old.close()
+            last = OpenCore(core, new.rip)
+            last.check(what + "opened once the older is closed")
+            last.close()
+            newest = OpenCore(core, edit())
+            newest.check(what + "the newer, read first")
+            new.check(what + "the older after that")
+            new.close()
+            newest.close()
+
+            rng, now, opened, head = random.Random(1), edit(), [], os.stat(core).st_size - len(g.ram)
+            ram = os.open(m.path("ram"), os.O_RDWR)
+            for i in range(600):
+                action = rng.randrange(8)
+                if action == 0:
+                    now = edit()
+                elif action < 3 and len(opened) < 6:
+                    opened.append(OpenCore(core, now))
+                elif action == 3 and opened:
+                    opened.pop(rng.randrange(len(opened))).close()
+                elif action == 4 and opened:
+                    rng.choice(opened).map()
+                elif action == 5 and opened:
+                    os.posix_fadvise(rng.choice(opened).fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                elif action == 6:
+                    os.pwrite(ram, b"%8d" % i, 0x6000)
+                    for c in opened:
+                        same(what + "RAM", b"%8d" % i, os.pread(c.fd, 8, head + 0x6000))
+                elif opened:
+                    rng.choice(opened).check(what + "step %d" % i)
+            for c in opened:
+                c.check(what + "in the end")
+                c.close()
+            os.close(ram)
 
 
 # ---- other programs ----------------------------------------------------------------
@@ -480,7 +561,8 @@ def other_programs(work):
 def main():
     require_fuse()
     with WorkDir() as work:
-        for test in (variants, random_logs, long_log, first_page, lost_lines, where_info_is, cores, no_kernel, mounted, other_programs):
+        for test in (variants, random_logs, long_log, first_page, lost_lines, where_info_is, cores, no_kernel, mounted, many_heads,
+                     other_programs):
             test(work)
     print("%d checks" % checks)
 
