@@ -99,26 +99,37 @@ static int match_record(void *ctx, struct guest_log *l, const struct guest_recor
 
 /*
  * Append the rest of the first record that begins with one of the COUNT STARTS, at most STARTS_MAX, to OUT,
- * where it has less than MOST bytes: of the first of the starts that has one.  Whether there is one.
+ * where it has less than MOST bytes: of the first of the starts that has one.  1, 0 if there is none, or an
+ * error.
  */
-static bool find_record(struct guest_kernel *k, const char *const *starts, size_t count, size_t most,
-			struct buffer *out)
+static int find_record(struct guest_kernel *k, const char *const *starts, size_t count, size_t most,
+		       struct buffer *out, struct error *e)
 {
 	struct record_search s = { .starts = starts, .count = count, .left = count };
+	int err = guest_records(k, match_record, &s, e);
 	bool found = false;
-	struct error e;
 	size_t i;
 
 	/* What is found before the log is damaged is in it all the same. */
-	guest_records(k, match_record, &s, &e);
 	for (i = 0; i < count; i++) {
 		if (s.is_found[i] && !found && s.found[i].size < most) {
 			buffer_add(out, s.found[i].bytes, s.found[i].size);
 			found = true;
 		}
+		if (s.found[i].failed)
+			error_set(e, ENOMEM, "out of memory");
 		buffer_free(&s.found[i]);
 	}
-	return found;
+	return found ? 1 : err < 0 ? err : 0;
+}
+
+/* SECOND of a file that was looked for in the log first, with LOG: what can't be read is not absent. */
+static int after_log(int log, const struct error *why, int second, struct error *e)
+{
+	if (second != -ENOENT || (log != -ENOMEM && log != -EIO))
+		return second;
+	*e = *why;
+	return log;
 }
 
 static const char banner_start[] = "Linux version ";
@@ -187,11 +198,16 @@ static int banner_in_image(struct guest_kernel *k, struct buffer *out, struct er
 
 static int make_banner(struct guest_kernel *k, struct buffer *out, struct error *e)
 {
+	size_t before = out->size;
+	struct error why = { 0 };
+	int found;
+
 	guest_print(out, e, "%s", banner_start);
-	if (find_record(k, banner_starts, 1, SIZE_MAX, out))
+	found = find_record(k, banner_starts, 1, SIZE_MAX, out, &why);
+	if (found == 1)
 		return guest_print(out, e, "\n");
-	out->size -= sizeof(banner_start) - 1;
-	return banner_in_image(k, out, e);
+	out->size = before;
+	return after_log(found, &why, banner_in_image(k, out, e), e);
 }
 
 /*
@@ -208,11 +224,11 @@ static int boot_cmdline(struct guest_kernel *k, struct buffer *out, struct error
 	uint8_t params[BOOT_CMD_LINE_SIZE + 4];
 	uint64_t at, size, left;
 	char *text;
-	int err;
+	int err = guest_read(&k->memory, params, sizeof(params), BOOT_PARAMS);
 
-	if (k->space.machine != GUEST_X86_64 ||
-	    guest_read(&k->memory, params, sizeof(params), BOOT_PARAMS) ||
-	    memcmp(params + BOOT_HEADER, "HdrS", 4))
+	if (err == -EIO)
+		return guest_unreadable(err, "the boot parameters", e);
+	if (k->space.machine != GUEST_X86_64 || err || memcmp(params + BOOT_HEADER, "HdrS", 4))
 		return error_set(e, ENOENT, "the kernel's log has its command line no more");
 	at = le_get(params + BOOT_CMD_LINE, 4);
 	size = le_get(params + BOOT_CMD_LINE_SIZE, 4) + 1;
@@ -244,9 +260,10 @@ static int make_cmdline(struct guest_kernel *k, struct buffer *out, struct error
 {
 	/* What /proc/cmdline has, and what the boot loader gave. */
 	static const char *const starts[STARTS_MAX] = { "Kernel command line: ", "Command line: " };
+	struct error why = { 0 };
+	int found = find_record(k, starts, STARTS_MAX, RECORD_WHOLE, out, &why);
 
-	return find_record(k, starts, STARTS_MAX, RECORD_WHOLE, out) ? guest_print(out, e, "\n")
-								      : boot_cmdline(k, out, e);
+	return found == 1 ? guest_print(out, e, "\n") : after_log(found, &why, boot_cmdline(k, out, e), e);
 }
 
 static int make_kaslr(struct guest_kernel *k, struct buffer *out, struct error *e)
@@ -310,24 +327,36 @@ int guest_file_read(const struct guest_file *f, const struct guest_memory *g, st
 	return err;
 }
 
-uint32_t guest_files_present(const struct guest_memory *g, uint32_t which)
+int guest_files_look(const struct guest_memory *g, uint32_t which, uint32_t *present)
 {
-	struct buffer out = { 0 };
 	struct guest_kernel k;
 	struct error e;
 	unsigned i;
 	int err = guest_kernel_find(&k, g, &e);
 
-	if (err)
-		return 0;
-	for (i = 0; guest_files[i].name; i++) {
-		out.size = 0;
-		if (which >> i & 1 && guest_files[i].make(&k, &out, &e) == -ENOENT)
-			which &= ~(UINT32_C(1) << i);
+	*present = 0;
+	for (i = 0; guest_files[i].name && !err; i++) {
+		struct buffer out = { 0 };
+
+		if (!(which >> i & 1))
+			continue;
+		err = guest_files[i].make(&k, &out, &e);
+		buffer_free(&out);
+		if (err != -ENOENT)
+			*present |= UINT32_C(1) << i;
+		/* What can't be read or is damaged is there. */
+		if (err != -ENOMEM)
+			err = 0;
 	}
-	buffer_free(&out);
 	guest_kernel_free(&k);
-	return which;
+	return err;
+}
+
+uint32_t guest_files_present(const struct guest_memory *g, uint32_t which)
+{
+	uint32_t present;
+
+	return guest_files_look(g, which, &present) ? 0 : present;
 }
 
 int guest_print(struct buffer *out, struct error *e, const char *fmt, ...)

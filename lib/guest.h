@@ -37,9 +37,13 @@ int guest_file_read(const struct guest_file *f, const struct guest_memory *g, st
 		    struct error *e);
 
 /*
- * Those of the files WHICH (bit I: number I) that the kernel in G has, likewise; what is
- * damaged is there.
+ * Those of the files WHICH (bit I: number I) that the kernel in G has, in *PRESENT; what is
+ * damaged is there.  0; -ENOENT where there is no kernel, and so none of them all; -EIO or -ENOMEM where
+ * that can't be told.
  */
+int guest_files_look(const struct guest_memory *g, uint32_t which, uint32_t *present);
+
+/* The same for those to whom what can't be told is not there. */
 uint32_t guest_files_present(const struct guest_memory *g, uint32_t which);
 
 /* The files that are more than a few lines. */

@@ -22,42 +22,88 @@ static struct guest_memory memory_of(struct fs *fs)
 	return g;
 }
 
-/* Which of WHICH, bits, there are. */
-static uint32_t present(struct fs *fs, uint32_t which)
+/*
+ * What was not there is to be looked for again where RAM was written since.  Its time is taken before anything
+ * is looked for: what is written meanwhile counts as written after.
+ */
+static void forget_absent(struct guest_names *n, struct ram *ram)
+{
+	struct timespec written = { 0 };
+
+	ram_mtime(ram, &written);
+	if (written.tv_sec == n->written.tv_sec && written.tv_nsec == n->written.tv_nsec)
+		return;
+	n->written = written;
+	n->known &= n->present;
+}
+
+/* Look for WHICH, a bit; an error tells nothing, and is not kept. */
+static int look(struct guest_names *n, const struct guest_memory *g, uint32_t which)
+{
+	uint32_t found;
+	int err = guest_files_look(g, which, &found);
+
+	if (err == -ENOENT) {
+		n->known = UINT32_MAX;
+		return 0;
+	}
+	if (err) {
+		n->failed = true;
+		return err;
+	}
+	n->present |= found;
+	n->known |= which;
+	return 0;
+}
+
+/* Whether WHICH, a bit, is there: 0, -ENOENT; -EIO or -ENOMEM where that can't be told. */
+static int check_present(struct fs *fs, uint32_t which)
 {
 	struct guest_names *n = &fs->guest;
 	struct guest_memory g = memory_of(fs);
-	uint32_t found;
+	int err = 0;
 
 	pthread_mutex_lock(&n->lock);
-	if (which & ~n->known) {
-		n->present |= guest_files_present(&g, which & ~n->known);
-		n->known |= which;
-	}
-	found = n->present & which;
+	forget_absent(n, g.ram);
+	if (which & ~n->known)
+		err = look(n, &g, which);
+	if (!err && !(n->present & which))
+		err = -ENOENT;
 	pthread_mutex_unlock(&n->lock);
-	return found;
+	return err;
+}
+
+/* The kernel asks for the directory's attributes when somebody opens it, before it looks for a listing that it has. */
+static void stat_directory(struct fs *fs, struct stat *st)
+{
+	st->st_mode = S_IFDIR | ((0777 & ~fs->umask) & 0555);
+	ram_mtime(fs->mount.ram, &st->st_mtim);
+	/* As in field_changed, this waits for nobody. */
+	if (fs->guest.failed)
+		fuse_lowlevel_notify_inval_inode(fs->session, guest_ino(0), 0, 0);
 }
 
 static int stat_guest(struct fs *fs, fuse_ino_t ino, struct stat *st)
 {
 	unsigned number = guest_number(ino);
+	int err;
 
 	if (number == 0) {
-		st->st_mode = S_IFDIR | ((0777 & ~fs->umask) & 0555);
+		stat_directory(fs, st);
 		return 0;
 	}
-	if (!present(fs, UINT32_C(1) << (number - 1)))
-		return -ENOENT;
+	err = check_present(fs, UINT32_C(1) << (number - 1));
+	if (err)
+		return err;
 	st->st_mode = class_mode(fs, file_of(ino)->secret ? SECRET : RO) & ~0222u;
 	return 0;
 }
 
+/* The directory does with RAM: the kernel, which keeps listings, makes them anew when its time is another. */
 static bool guest_changes(struct fs *fs, fuse_ino_t ino)
 {
 	(void)fs;
-	(void)ino;
-	return false;
+	return guest_number(ino) == 0;
 }
 
 static int make(struct fs *fs, fuse_ino_t ino, struct buffer *out)

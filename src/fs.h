@@ -10,10 +10,15 @@
 #include "passthrough.h"
 #include "temps.h"
 
-/* Which of the guest's files there are: looked for when somebody wants to know. */
+/*
+ * Which of the guest's files there are: looked for when somebody wants to know.  What is there stays;
+ * what is not is looked for again once RAM was written.
+ */
 struct guest_names {
 	pthread_mutex_t lock;
 	uint32_t known, present; /* bit I: guest_files[I] */
+	struct timespec written; /* when RAM was, as of what is known; 0: never */
+	_Atomic bool failed;     /* once that could not be told: the kernel is to keep no listing since */
 };
 
 /* The core's inodes, each with a head of its own, the newest first (class_vmcore.c). */

@@ -528,6 +528,64 @@ def many_heads(work):
             os.close(ram)
 
 
+def places(data, text):
+    at = data.find(text)
+    while at >= 0:
+        yield at
+        at = data.find(text, at + 1)
+
+
+def listed(m):
+    return sorted(os.listdir(m.path("guest")))
+
+
+def late_kernel(work):
+    """A kernel that is there only later, as RAM is written: /guest has it then."""
+    path = os.path.join(work, "snap")
+    g, want, states, _ = x86_guest()
+    g.write(path, states)
+    ram = bytes(g.ram)
+    marks = [at for mark in (b"VMCOREINFO\0", b"OSRELEASE=") for at in places(ram, mark)]
+    require(marks, "the guest has no VMCOREINFO")
+    with Mount(path) as m:
+        fd = os.open(m.path("ram"), os.O_RDWR)
+        for at in marks:
+            os.pwrite(fd, bytes(16), at)
+        for _ in range(2):
+            same("/guest without a kernel", [], listed(m))
+        expect("a file of it", "ENOENT", os.stat, m.path("guest/banner"))
+        os.pwrite(fd, b"nothing", 0x6000)
+        same("/guest without one, still", [], listed(m))
+        for at in marks:
+            os.pwrite(fd, ram[at:at + 16], at)
+        same("a file of the kernel that is there now", want["banner"], read(m.path("guest/banner")))
+        same("/guest of it", sorted(FILES), listed(m))
+        os.close(fd)
+    # One file of it: the command line, which is in the log and nowhere else.
+    place = ram.index(b"Kernel command line: ")
+    other = ram.index(b"Command line: ")
+    with Mount(path) as m:
+        fd = os.open(m.path("ram"), os.O_RDWR)
+        for at in (place, other):
+            os.pwrite(fd, b"?", at)
+        same("/guest without a command line", sorted(set(FILES) - {"cmdline"}), listed(m))
+        for at in (place, other):
+            os.pwrite(fd, ram[at:at + 1], at)
+        same("/guest with one", sorted(FILES), listed(m))
+        same("the command line", want["cmdline"], read(m.path("guest/cmdline")))
+        os.close(fd)
+    # What can't be read for a while is not taken for absent.
+    whole = read(path)
+    with Mount(path, stderr=subprocess.DEVNULL) as m:
+        os.truncate(path, whole.index(ram[0x100000:0x200000]))
+        for _ in range(2):
+            same("/guest that can't be read", [], listed(m))
+        expect("a file of it", "EIO", os.stat, m.path("guest/banner"))
+        with open(path, "r+b") as f:
+            f.write(whole)
+        same("/guest that can be read again", sorted(FILES), listed(m))
+
+
 # ---- other programs ----------------------------------------------------------------
 
 def run(*command):
@@ -562,7 +620,7 @@ def main():
     require_fuse()
     with WorkDir() as work:
         for test in (variants, random_logs, long_log, first_page, lost_lines, where_info_is, cores, no_kernel, mounted, many_heads,
-                     other_programs):
+                     late_kernel, other_programs):
             test(work)
     print("%d checks" % checks)
 
