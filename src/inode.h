@@ -17,7 +17,7 @@ fuse_ino_t ram_ino(const struct fs *fs);
 /* Of the computed file of row ROW that stands in the directory DIR. */
 fuse_ino_t computed_ino(unsigned row, struct node dir);
 
-/* Of the core, and of file I of the guest's; I 0 is their directory. */
+/* Of the core, whose later inodes have the numbers after it, and of file I of the guest's; I 0 is their directory. */
 fuse_ino_t vmcore_ino(void);
 fuse_ino_t guest_ino(unsigned i);
 
